@@ -1,0 +1,275 @@
+"""Kafka made small: a producer that loses nothing, and a consumer loop that stops at nothing.
+
+The loop reads a bounded batch, hands it to one handler, commits after the handler has finished.
+Delivery is at least once, so handlers are idempotent. A poison message goes to `<topic>.dlq` with
+the reason, and the partition goes on.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
+from aiokafka.errors import KafkaError
+from prometheus_client import Counter
+
+from slipway.envelope import Event, Outgoing, decode
+from slipway.errors import InvalidInput, SlipwayError, Unavailable
+from slipway.topics import dead_letter_topic
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[[Sequence[Event]], Awaitable[None]]
+
+CONSUMED = Counter("slipway_kafka_consumed_total", "Messages handled", ["topic", "group"])
+DEAD_LETTERED = Counter("slipway_kafka_dead_lettered_total", "Poison messages set aside", ["topic", "group"])
+RETRIED = Counter("slipway_kafka_batch_retries_total", "Batches tried again after a failure", ["group"])
+
+_SEND_DEADLINE_S: Final = 30.0
+_POLL_MS: Final = 200
+_RETRY_FIRST_S: Final = 0.2
+_RETRY_LIMIT_S: Final = 5.0
+
+
+class Producer:
+    """An idempotent producer with `acks=all`; returns only when the broker has everything."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self._producer = AIOKafkaProducer(
+            bootstrap_servers=bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            max_request_size=8 * 1024 * 1024,
+            request_timeout_ms=15_000,
+        )
+
+    async def start(self) -> None:
+        """Connect, waiting for a broker that is not up yet."""
+        await _connect(self._producer.start)
+
+    async def stop(self) -> None:
+        """Flush what is buffered, then disconnect."""
+        await self._producer.stop()
+
+    async def publish(self, messages: Iterable[Outgoing]) -> None:
+        """Send all and wait for the broker's acknowledgement of each.
+
+        Raises:
+            Unavailable: The broker did not acknowledge in time. Some may have arrived: send all again.
+        """
+        try:
+            async with asyncio.timeout(_SEND_DEADLINE_S):
+                futures = [
+                    await self._producer.send(m.topic, m.value, key=m.key.encode(), headers=list(m.headers))
+                    for m in messages
+                ]
+                await asyncio.gather(*futures)
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka did not take the messages: {error!r}") from error
+
+
+@asynccontextmanager
+async def producer(bootstrap: str) -> AsyncIterator[Producer]:
+    """A connected producer, flushed and closed at the end."""
+    it = Producer(bootstrap)
+    await it.start()
+    try:
+        yield it
+    finally:
+        await it.stop()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subscription:
+    """Who reads what, and how much at once."""
+
+    bootstrap: str
+    group: str
+    topics: tuple[str, ...]
+    max_batch: int = 500
+
+
+class ConsumerLoop:
+    """Read, handle, commit, until told to stop; the batch under way is finished first."""
+
+    def __init__(self, subscription: Subscription, handle: Handler, *, dead_letters: Producer) -> None:
+        self._subscription = subscription
+        self._handle = handle
+        self._dead_letters = dead_letters
+        self._is_ready = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the group has been joined."""
+        return self._is_ready
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set."""
+        s = self._subscription
+        consumer = AIOKafkaConsumer(
+            *s.topics,
+            bootstrap_servers=s.bootstrap,
+            group_id=s.group,
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=10_000,
+            max_poll_interval_ms=300_000,
+        )
+        await _connect(consumer.start)
+        self._is_ready = True
+        try:
+            while not stop.is_set():
+                batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=s.max_batch)
+                records = [record for batch in batches.values() for record in batch]
+                if records:
+                    await self._until_handled(records, stop)
+                    await _commit(consumer, records)
+        finally:
+            self._is_ready = False
+            await consumer.stop()
+
+    async def _until_handled(self, records: list[ConsumerRecord], stop: asyncio.Event) -> None:
+        """Try a batch until it is handled; a failure of a part that is away must not lose it."""
+        delay_s = _RETRY_FIRST_S
+        while True:
+            try:
+                await self._handle_batch(records)
+                return
+            except Exception as error:
+                if stop.is_set():
+                    raise
+                RETRIED.labels(self._subscription.group).inc()
+                log.warning(
+                    "batch failed, trying again in %.1f s: %r", delay_s, error, exc_info=_unnamed(error)
+                )
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _RETRY_LIMIT_S)
+
+    async def _handle_batch(self, records: list[ConsumerRecord]) -> None:
+        events: list[Event] = []
+        by_event: list[ConsumerRecord] = []
+        for record in records:
+            try:
+                events.append(_decode(record))
+                by_event.append(record)
+            except InvalidInput as error:
+                await self._set_aside(record, str(error))
+        if not events:
+            return
+        try:
+            await self._handle(events)
+        except InvalidInput:
+            await self._one_by_one(events, by_event)
+        for event in events:
+            CONSUMED.labels(event.topic, self._subscription.group).inc()
+
+    async def _one_by_one(self, events: list[Event], records: list[ConsumerRecord]) -> None:
+        """One of the batch is poison: find it without losing its neighbours."""
+        for event, record in zip(events, records, strict=True):
+            try:
+                await self._handle([event])
+            except InvalidInput as error:
+                await self._set_aside(record, str(error))
+
+    async def _set_aside(self, record: ConsumerRecord, reason: str) -> None:
+        DEAD_LETTERED.labels(record.topic, self._subscription.group).inc()
+        log.warning(
+            "dead letter",
+            extra={
+                "topic": record.topic,
+                "partition": record.partition,
+                "offset": record.offset,
+                "reason": reason,
+            },
+        )
+        await self._dead_letters.publish([dead_letter(record, group=self._subscription.group, reason=reason)])
+
+
+def dead_letter(record: ConsumerRecord, *, group: str, reason: str) -> Outgoing:
+    """The message as it came, with why and where from in its headers."""
+    about = {
+        "slipway_reason": reason[:2000],
+        "slipway_group": group,
+        "slipway_source_topic": record.topic,
+        "slipway_source_partition": str(record.partition),
+        "slipway_source_offset": str(record.offset),
+    }
+    headers = tuple((k, v) for k, v in record.headers if v is not None)
+    return Outgoing(
+        topic=dead_letter_topic(record.topic),
+        key=(record.key or b"").decode("utf-8", "replace"),
+        value=record.value or b"",
+        headers=headers + tuple((k, v.encode()) for k, v in about.items()),
+    )
+
+
+async def read_compacted(
+    bootstrap: str, topic: str, apply: Callable[[Event], None], stop: asyncio.Event, caught_up: asyncio.Event
+) -> None:
+    """Follow a whole compacted topic without a group: every process sees every key.
+
+    Sets `caught_up` once everything that was there at the start has been applied. Unreadable
+    records are logged and passed over: they are ours, and the last good state stays.
+    """
+    consumer = AIOKafkaConsumer(
+        topic, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+    )
+    await _connect(consumer.start)
+    try:
+        await consumer.seek_to_beginning()
+        goal = await consumer.end_offsets(consumer.assignment())
+        while not stop.is_set():
+            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
+            for record in (r for batch in batches.values() for r in batch):
+                try:
+                    apply(_decode(record))
+                except SlipwayError as error:
+                    log.warning("passed over a record of %s at %s: %s", topic, record.offset, error)
+            if not caught_up.is_set():
+                positions = [await consumer.position(p) >= end for p, end in goal.items()]
+                if all(positions):
+                    caught_up.set()
+    finally:
+        await consumer.stop()
+
+
+def _decode(record: ConsumerRecord) -> Event:
+    return decode(
+        record.topic,
+        key=record.key,
+        value=record.value,
+        headers=record.headers,
+        partition=record.partition,
+        offset=record.offset,
+        timestamp_ms=record.timestamp,
+    )
+
+
+async def _commit(consumer: AIOKafkaConsumer, records: list[ConsumerRecord]) -> None:
+    """Commit behind what was handled; a lost commit only means that a batch is read again."""
+    try:
+        await consumer.commit()
+    except KafkaError as error:
+        log.warning("commit failed, %d messages will be read again: %r", len(records), error)
+
+
+async def _connect(start: Callable[[], Awaitable[None]]) -> None:
+    """Wait for a broker that is away: a service comes up before or after Kafka, in any order."""
+    delay_s = _RETRY_FIRST_S
+    while True:
+        try:
+            await start()
+            return
+        except KafkaError as error:
+            log.warning("Kafka is not reachable, trying again in %.1f s: %r", delay_s, error)
+        await asyncio.sleep(delay_s)
+        delay_s = min(delay_s * 2, _RETRY_LIMIT_S)
+
+
+def _unnamed(error: Exception) -> bool:
+    """Whether the failure is one nobody foresaw: then the log wants its trace."""
+    return not isinstance(error, SlipwayError | OSError)

@@ -1,0 +1,140 @@
+"""gRPC between services: one server set-up, one error table, one way to call a neighbour."""
+
+import hmac
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from slipway import errors
+from slipway.errors import SlipwayError
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE_BYTES: Final = 4 * 1024 * 1024
+OPERATOR_TOKEN_FILE: Final = "operator.token"
+
+STATUS: Final[dict[type[SlipwayError], grpc.StatusCode]] = {
+    errors.InvalidInput: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
+    errors.Denied: grpc.StatusCode.PERMISSION_DENIED,
+    errors.NotFound: grpc.StatusCode.NOT_FOUND,
+    errors.Conflict: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.Overloaded: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    errors.Unavailable: grpc.StatusCode.UNAVAILABLE,
+    errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
+}
+_ERROR_OF_STATUS: Final = {code: kind for kind, code in STATUS.items()}
+_OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+
+def status_of(error: SlipwayError) -> grpc.StatusCode:
+    """The gRPC code of an error."""
+    return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+
+
+@asynccontextmanager
+async def aborting(context: Any) -> AsyncIterator[None]:
+    """Turn a SlipwayError inside the block into the RPC's status."""
+    try:
+        yield
+    except SlipwayError as error:
+        await context.abort(status_of(error), str(error))
+
+
+@contextmanager
+def translating(what: str) -> Iterator[None]:
+    """Turn a failed call to a neighbour into a SlipwayError: `with translating("rollout"): await stub...`."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        kind = _ERROR_OF_STATUS.get(error.code(), errors.Unavailable)
+        raise kind(f"{what}: {error.details()}") from error
+
+
+class OperatorToken(grpc.aio.ServerInterceptor):
+    """Lets only holders of the operator's token in; health and reflection stay open."""
+
+    def __init__(self, token: str) -> None:
+        self._expected = f"Bearer {token}"
+
+        async def refuse(_request: Any, context: Any) -> None:
+            await context.abort(
+                grpc.StatusCode.UNAUTHENTICATED,
+                f"send the operator token (secrets/{OPERATOR_TOKEN_FILE}) as authorization",
+            )
+
+        self._refusal: Any = grpc.unary_unary_rpc_method_handler(refuse)
+
+    async def intercept_service(
+        self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails
+    ) -> Any:
+        """Check the metadata of one call."""
+        given = str(dict(details.invocation_metadata).get("authorization", ""))
+        if details.method.startswith(_OPEN_SERVICES) or hmac.compare_digest(given, self._expected):
+            return await continuation(details)
+        return self._refusal
+
+
+class RpcServer:
+    """A grpc.aio server with health and reflection; `ready` is what the health service says."""
+
+    def __init__(
+        self, *, interceptors: tuple[Any, ...] = (), max_message_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
+        self.server = grpc.aio.server(
+            interceptors=interceptors,
+            options=[
+                ("grpc.max_receive_message_length", max_message_bytes),
+                ("grpc.max_send_message_length", max_message_bytes),
+                ("grpc.so_reuseport", 0),
+            ],
+        )
+        self.health = health.aio.HealthServicer()
+        self._names = [health.SERVICE_NAME, reflection.SERVICE_NAME]
+        health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
+
+    def add(self, register: Callable[[Any, Any], None], servicer: object, *, service: str) -> None:
+        """Add one service: `add(pb2_grpc.add_XServicer_to_server, servicer, service="slipway.v1.X")`."""
+        register(servicer, self.server)
+        self._names.append(service)
+
+    async def set_health(self, name: str, *, is_serving: bool) -> None:
+        """Say whether `name` ("" = the whole server) is serving."""
+        status = health_pb2.HealthCheckResponse
+        await self.health.set(name, status.SERVING if is_serving else status.NOT_SERVING)
+
+    @asynccontextmanager
+    async def serving(self, address: str, *, drain_s: float = 10.0) -> AsyncIterator[None]:
+        """Listen on `host:port`; at the end, take nothing new and let calls in flight finish."""
+        reflection.enable_server_reflection(self._names, self.server)
+        self.server.add_insecure_port(address)
+        await self.server.start()
+        await self.set_health("", is_serving=True)
+        try:
+            yield
+        finally:
+            await self.health.enter_graceful_shutdown()
+            await self.server.stop(drain_s)
+
+
+@asynccontextmanager
+async def channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
+    """A channel to a neighbour; give every call on it a `timeout`."""
+    options = [
+        ("grpc.max_receive_message_length", 16 * MAX_MESSAGE_BYTES),
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 2000),
+    ]
+    async with grpc.aio.insecure_channel(target, options=options) as it:
+        yield it
+
+
+def operator_metadata(token: str) -> tuple[tuple[str, str], ...]:
+    """Call metadata that carries the operator's token."""
+    return (("authorization", f"Bearer {token}"),)

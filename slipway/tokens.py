@@ -1,0 +1,68 @@
+"""The feedback token: proof that a prediction was served to the one who now labels it.
+
+Its text is `v1.<who>.<mac>`: who = base64url("tenant" NUL "principal"), mac = HMAC-SHA256 over the
+subject and who. The subject is a prediction id, or `key:` and the client's business key.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+from slipway.errors import Unauthenticated
+
+SECRET_FILE = "feedback_token.key"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Whom a token speaks for."""
+
+    tenant: str
+    principal: str
+
+
+def subject_of_key(business_key: str) -> str:
+    """The token's subject for feedback by business key."""
+    return f"key:{business_key}"
+
+
+def issue(secret: bytes, *, subject: str, owner: Owner) -> str:
+    """Make the token of one subject for its owner."""
+    who = base64.urlsafe_b64encode(f"{owner.tenant}\0{owner.principal}".encode()).rstrip(b"=")
+    return f"v1.{who.decode()}.{_mac(secret, subject, who)}"
+
+
+def read_owner(token: str) -> Owner:
+    """Whom a token claims to speak for, not yet verified.
+
+    Raises:
+        Unauthenticated: Not a token.
+    """
+    version, _, rest = token.partition(".")
+    who, _, mac = rest.partition(".")
+    if version != "v1" or not who or not mac:
+        raise Unauthenticated("feedback_token is not of the form v1.<who>.<mac>")
+    try:
+        tenant, _, principal = base64.urlsafe_b64decode(who + "=" * (-len(who) % 4)).decode().partition("\0")
+    except (binascii.Error, UnicodeDecodeError, ValueError) as error:
+        raise Unauthenticated("feedback_token cannot be decoded") from error
+    return Owner(tenant, principal)
+
+
+def verify(secret: bytes, token: str, *, subject: str) -> Owner:
+    """Check a token against its subject.
+
+    Raises:
+        Unauthenticated: Not a token, or not one for this subject.
+    """
+    owner = read_owner(token)
+    if not hmac.compare_digest(issue(secret, subject=subject, owner=owner).encode(), token.encode()):
+        raise Unauthenticated("feedback_token does not belong to this prediction")
+    return owner
+
+
+def _mac(secret: bytes, subject: str, who: bytes) -> str:
+    text = len(subject.encode()).to_bytes(4, "big") + subject.encode() + who
+    return hmac.new(secret, text, hashlib.sha256).hexdigest()[:40]

@@ -1,0 +1,65 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from slipway.v1 import tensors_pb2 as _tensors_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class PredictionContext(_message.Message):
+    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows")
+    PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    BUSINESS_KEY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_S_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    prediction_id: str
+    tenant: str
+    principal: str
+    model: str
+    version: str
+    digest: str
+    arm: str
+    route_epoch: int
+    unit: str
+    business_key: str
+    request_id: str
+    served_at: _timestamp_pb2.Timestamp
+    latency_s: float
+    rows: int
+    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ...) -> None: ...
+
+class PredictionServed(_message.Message):
+    __slots__ = ("context", "payload", "feature_bins", "flags")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    FEATURE_BINS_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
+    context: PredictionContext
+    payload: _tensors_pb2.Payload
+    feature_bins: _containers.RepeatedCompositeFieldContainer[_tensors_pb2.FeatureBins]
+    flags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., payload: _Optional[_Union[_tensors_pb2.Payload, _Mapping]] = ..., feature_bins: _Optional[_Iterable[_Union[_tensors_pb2.FeatureBins, _Mapping]]] = ..., flags: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class PredictionFailed(_message.Message):
+    __slots__ = ("context", "code", "message")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    context: PredictionContext
+    code: str
+    message: str
+    def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

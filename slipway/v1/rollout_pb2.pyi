@@ -1,0 +1,179 @@
+import datetime
+
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from slipway.v1 import tensors_pb2 as _tensors_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class ModelSpec(_message.Message):
+    __slots__ = ("name", "tenant", "revision", "yaml", "recipe", "recipe_digest", "digest", "applied_at", "applied_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    REVISION_FIELD_NUMBER: _ClassVar[int]
+    YAML_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_DIGEST_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_AT_FIELD_NUMBER: _ClassVar[int]
+    APPLIED_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    tenant: str
+    revision: int
+    yaml: str
+    recipe: str
+    recipe_digest: str
+    digest: str
+    applied_at: _timestamp_pb2.Timestamp
+    applied_by: str
+    def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., revision: _Optional[int] = ..., yaml: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_digest: _Optional[str] = ..., digest: _Optional[str] = ..., applied_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., applied_by: _Optional[str] = ...) -> None: ...
+
+class Arm(_message.Message):
+    __slots__ = ("version", "digest", "upstream", "role", "weight_ppm", "profile")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    UPSTREAM_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_PPM_FIELD_NUMBER: _ClassVar[int]
+    PROFILE_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    digest: str
+    upstream: str
+    role: str
+    weight_ppm: int
+    profile: _tensors_pb2.ReferenceProfile
+    def __init__(self, version: _Optional[str] = ..., digest: _Optional[str] = ..., upstream: _Optional[str] = ..., role: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., profile: _Optional[_Union[_tensors_pb2.ReferenceProfile, _Mapping]] = ...) -> None: ...
+
+class RouteTable(_message.Message):
+    __slots__ = ("model", "tenant", "epoch", "arms", "salt", "written_at")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    ARMS_FIELD_NUMBER: _ClassVar[int]
+    SALT_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_AT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    tenant: str
+    epoch: int
+    arms: _containers.RepeatedCompositeFieldContainer[Arm]
+    salt: str
+    written_at: _timestamp_pb2.Timestamp
+    def __init__(self, model: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., arms: _Optional[_Iterable[_Union[Arm, _Mapping]]] = ..., salt: _Optional[str] = ..., written_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class RolloutEvent(_message.Message):
+    __slots__ = ("model", "tenant", "rollout_id", "seq", "epoch", "from_state", "to_state", "trigger", "version", "champion_version", "weight_ppm", "actor", "reason", "at")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUT_ID_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FROM_STATE_FIELD_NUMBER: _ClassVar[int]
+    TO_STATE_FIELD_NUMBER: _ClassVar[int]
+    TRIGGER_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHAMPION_VERSION_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_PPM_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    AT_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    tenant: str
+    rollout_id: str
+    seq: int
+    epoch: int
+    from_state: str
+    to_state: str
+    trigger: str
+    version: str
+    champion_version: str
+    weight_ppm: int
+    actor: str
+    reason: str
+    at: _timestamp_pb2.Timestamp
+    def __init__(self, model: _Optional[str] = ..., tenant: _Optional[str] = ..., rollout_id: _Optional[str] = ..., seq: _Optional[int] = ..., epoch: _Optional[int] = ..., from_state: _Optional[str] = ..., to_state: _Optional[str] = ..., trigger: _Optional[str] = ..., version: _Optional[str] = ..., champion_version: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class ApplySpecRequest(_message.Message):
+    __slots__ = ("yaml", "recipe", "actor")
+    YAML_FIELD_NUMBER: _ClassVar[int]
+    RECIPE_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    yaml: str
+    recipe: str
+    actor: str
+    def __init__(self, yaml: _Optional[str] = ..., recipe: _Optional[str] = ..., actor: _Optional[str] = ...) -> None: ...
+
+class ApplySpecResponse(_message.Message):
+    __slots__ = ("spec", "changed")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    CHANGED_FIELD_NUMBER: _ClassVar[int]
+    spec: ModelSpec
+    changed: bool
+    def __init__(self, spec: _Optional[_Union[ModelSpec, _Mapping]] = ..., changed: _Optional[bool] = ...) -> None: ...
+
+class StartRolloutRequest(_message.Message):
+    __slots__ = ("model", "version", "digest", "actor", "reason")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    version: str
+    digest: str
+    actor: str
+    reason: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RolloutCommand(_message.Message):
+    __slots__ = ("model", "actor", "reason")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    ACTOR_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    actor: str
+    reason: str
+    def __init__(self, model: _Optional[str] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+
+class RolloutStatusRequest(_message.Message):
+    __slots__ = ("model", "events")
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    model: str
+    events: int
+    def __init__(self, model: _Optional[str] = ..., events: _Optional[int] = ...) -> None: ...
+
+class RolloutStatus(_message.Message):
+    __slots__ = ("spec", "routes", "state", "version", "explanation", "events", "promoted", "rolled_back", "rollouts")
+    SPEC_FIELD_NUMBER: _ClassVar[int]
+    ROUTES_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    PROMOTED_FIELD_NUMBER: _ClassVar[int]
+    ROLLED_BACK_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
+    spec: ModelSpec
+    routes: RouteTable
+    state: str
+    version: str
+    explanation: str
+    events: _containers.RepeatedCompositeFieldContainer[RolloutEvent]
+    promoted: int
+    rolled_back: int
+    rollouts: int
+    def __init__(self, spec: _Optional[_Union[ModelSpec, _Mapping]] = ..., routes: _Optional[_Union[RouteTable, _Mapping]] = ..., state: _Optional[str] = ..., version: _Optional[str] = ..., explanation: _Optional[str] = ..., events: _Optional[_Iterable[_Union[RolloutEvent, _Mapping]]] = ..., promoted: _Optional[int] = ..., rolled_back: _Optional[int] = ..., rollouts: _Optional[int] = ...) -> None: ...
+
+class ListModelsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListModelsResponse(_message.Message):
+    __slots__ = ("models",)
+    MODELS_FIELD_NUMBER: _ClassVar[int]
+    models: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, models: _Optional[_Iterable[str]] = ...) -> None: ...
