@@ -45,6 +45,19 @@ class Relay:
         self._pool = pool
         self._producer = producer
         self._news = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    async def flush(self) -> None:
+        """Send what is committed now; where Kafka is away, leave it to the loop.
+
+        Call it before a handler returns, so that a committed offset means: what follows is published.
+        """
+        try:
+            while await self.relay_batch() == _BATCH:
+                pass
+        except (Unavailable, OSError) as error:
+            log.warning("outbox is waiting: %r", error)
+            self.wake()
 
     def wake(self) -> None:
         """Say that something was committed, so that nobody waits for the next look."""
@@ -64,7 +77,7 @@ class Relay:
 
     async def relay_batch(self) -> int:
         """Send the oldest messages; returns how many. Only one relay of a schema works at a time."""
-        async with self._pool.acquire() as connection, connection.transaction():
+        async with self._turn, self._pool.acquire() as connection, connection.transaction():
             if not await connection.fetchval(_LOCK):
                 return 0
             rows = await connection.fetch(
