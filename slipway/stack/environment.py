@@ -1,0 +1,88 @@
+"""What each service, and each command, is told about the others."""
+
+import os
+from collections.abc import Mapping
+from typing import Final
+
+from slipway.ports import ports
+from slipway.stack.credentials import password_file, read_secret
+from slipway.stack.layout import Layout, find_layout
+from slipway.stack.ray_head import ray_client_environment
+from slipway.stack.readiness import LOOPBACK
+from slipway.stack.role_provision import DATABASE, SERVICE_ROLES
+
+SERVICES: Final = (
+    "rollout",
+    "inference",
+    "gateway",
+    "feedback",
+    "drift_detection",
+    "retrain_trigger",
+    "retraining",
+)
+_USES_RAY: Final = frozenset({"inference", "retraining"})
+_PROCESS: Final = {
+    # Two cores, a dozen processes: none may start a thread per core of its own.
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "2",
+    "PYTHONUNBUFFERED": "1",
+}
+
+
+def service_environment(name: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that configure one service of the running stack.
+
+    Args:
+        name: A folder of `services/`, e.g. `gateway`.
+        environ: Where overrides of ports and directories are read; the process's own when omitted.
+    """
+    layout, table = find_layout(environ), ports(environ)
+    own = {
+        "SLIPWAY_STATE_DIR": str(layout.service_state(name)),
+        "SLIPWAY_GRPC_PORT": str(table[f"{name}_grpc"]),
+        "SLIPWAY_HTTP_PORT": str(table[f"{name}_http"]),
+    }
+    if name == "gateway":
+        own["SLIPWAY_ADMIN_PORT"] = str(table["gateway_admin"])
+    if name in SERVICE_ROLES:
+        own["SLIPWAY_POSTGRES_DSN"] = _dsn(layout, role=name, port=table["postgres"])
+    if name in _USES_RAY:
+        own |= ray_client_environment(layout.secrets)
+    return {**_PROCESS, **_shared(layout, table), **own}
+
+
+def cli_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables of a command: where everything answers, and no database."""
+    layout, table = find_layout(environ), ports(environ)
+    return {
+        **_shared(layout, table),
+        "SLIPWAY_STATE_DIR": str(layout.home / "cli"),
+        "SLIPWAY_GATEWAY_HTTP_URL": f"http://{LOOPBACK}:{table['gateway_http']}",
+        "SLIPWAY_PROMETHEUS_URL": f"http://{LOOPBACK}:{table['prometheus']}",
+    }
+
+
+def apply_cli_environment() -> None:
+    """Add `cli_environment()` to this process's own; what the caller has set stays."""
+    for variable, value in cli_environment().items():
+        os.environ.setdefault(variable, value)
+
+
+def _shared(layout: Layout, table: Mapping[str, int]) -> dict[str, str]:
+    targets = {
+        f"SLIPWAY_{service.upper()}_TARGET": f"{LOOPBACK}:{table[f'{service}_grpc']}" for service in SERVICES
+    }
+    return {
+        **targets,
+        "SLIPWAY_GATEWAY_ADMIN_TARGET": f"{LOOPBACK}:{table['gateway_admin']}",
+        "SLIPWAY_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{table['kafka']}",
+        "SLIPWAY_MLFLOW_URL": f"http://{LOOPBACK}:{table['mlflow']}",
+        "SLIPWAY_RAY_ADDRESS": f"{LOOPBACK}:{table['ray_gcs']}",
+        "SLIPWAY_SECRETS_DIR": str(layout.secrets),
+    }
+
+
+def _dsn(layout: Layout, *, role: str, port: int) -> str:
+    password = read_secret(layout.secrets, password_file(role))
+    return f"postgresql://{role}:{password}@{LOOPBACK}:{port}/{DATABASE}"

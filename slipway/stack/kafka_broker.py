@@ -1,0 +1,78 @@
+"""Apache Kafka as one KRaft node, from Maven's jars."""
+
+import asyncio
+import base64
+import shutil
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from string import Template
+from typing import Final
+
+from slipway.errors import Unavailable
+from slipway.stack.layout import DEPLOY, Layout
+from slipway.stack.part import Part, Requirement
+from slipway.stack.readiness import LOOPBACK, tcp_open
+from slipway.stack.topic_provision import provision_topics
+
+NAME: Final = "kafka"
+VERSION: Final = "4.1.1"
+# 200 MB live after hours of replay: the ceiling is for bursts, the floor keeps an idle stack small.
+_HEAP: Final = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError")
+
+
+def kafka_part(layout: Layout, ports: Mapping[str, int]) -> Part:
+    """The broker, bound to loopback; its topics are provisioned when it answers."""
+    jars = layout.cache / f"kafka-{VERSION}"
+    config = layout.config / "kafka.properties"
+    java = Path(shutil.which("java") or "/usr/bin/java")
+    classpath = (str(java), *_HEAP, *_logging_options(), "-cp", f"{jars}/*")
+
+    async def prepare() -> None:
+        await asyncio.to_thread(_write_config, config, layout=layout, ports=ports)
+        if not (layout.data(NAME) / "meta.properties").exists():
+            await _format(classpath, config)
+
+    async def provision() -> None:
+        await provision_topics(f"{LOOPBACK}:{ports['kafka']}")
+
+    return Part(
+        name=NAME,
+        command=(*classpath, "kafka.Kafka", str(config)),
+        ports={"kafka": ports["kafka"], "kafka_controller": ports["kafka_controller"]},
+        is_ready=lambda: tcp_open(ports["kafka"]),
+        directory=layout.home,
+        requirements=(
+            Requirement(path=java, package="openjdk-17-jre-headless"),
+            Requirement(path=jars / f"kafka_2.13-{VERSION}.jar", package="Kafka's jars (from Maven)"),
+        ),
+        prepare=prepare,
+        provision=provision,
+        stop_wait_s=30,
+    )
+
+
+def _logging_options() -> tuple[str, ...]:
+    return (f"-Dlog4j2.configurationFile={DEPLOY / 'kafka' / 'log4j2.properties'}",)
+
+
+def _write_config(target: Path, *, layout: Layout, ports: Mapping[str, int]) -> None:
+    template = Template((DEPLOY / "kafka" / "server.properties").read_text())
+    target.write_text(
+        template.substitute(
+            port=ports["kafka"],
+            controller_port=ports["kafka_controller"],
+            data_dir=layout.data(NAME),
+        )
+    )
+
+
+async def _format(classpath: tuple[str, ...], config: Path) -> None:
+    cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config), "--ignore-formatted")
+    process = await asyncio.create_subprocess_exec(
+        *classpath, *tool, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    output, _ = await process.communicate()
+    if process.returncode:
+        raise Unavailable(f"formatting Kafka's storage failed: {output.decode().strip()[-400:]}")

@@ -1,0 +1,48 @@
+"""What must hold before a part starts: its programs are installed and its ports are free."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+
+from slipway.errors import Conflict, NotFound
+from slipway.ports import OVERRIDE_PREFIX
+from slipway.stack.part import Part
+from slipway.stack.processes import describe, listeners
+
+ListenerLookup = Callable[[Collection[int]], Mapping[int, int | None]]
+
+
+def check_requirements(parts: Iterable[Part]) -> None:
+    """Every program and file that the parts need is there.
+
+    Raises:
+        NotFound: Names each missing file, the part that wants it and the package that brings it.
+    """
+    missing = [
+        f"{part.name} needs {requirement.path} (package {requirement.package})"
+        for part in parts
+        for requirement in part.requirements
+        if not requirement.path.exists()
+    ]
+    if missing:
+        raise NotFound("; ".join(missing) + ". `./scripts/setup` installs what is missing")
+
+
+def check_ports(
+    parts: Iterable[Part],
+    *,
+    find_listeners: ListenerLookup = listeners,
+    name_process: Callable[[int | None], str] = describe,
+) -> None:
+    """No port of the parts is in use.
+
+    Raises:
+        Conflict: Names each taken port, the part that wants it and the process that holds it.
+    """
+    wanted = {port: (part.name, name) for part in parts for name, port in part.ports.items()}
+    taken = [
+        f"{part} wants port {port} ({name}), held by {name_process(holder)}; "
+        f"end it or choose another with {OVERRIDE_PREFIX}{name.upper()}"
+        for port, holder in sorted(find_listeners(frozenset(wanted)).items())
+        for part, name in [wanted[port]]
+    ]
+    if taken:
+        raise Conflict("\n".join(taken))
