@@ -1,32 +1,31 @@
 """Registered versions in MLflow: an ONNX model by its digest, with everything needed to judge and serve it.
 
+Speaks MLflow's REST API: its Python client would cost each service 130 MB and three seconds at start.
 All calls block; call them from a thread.
 """
 
 import hashlib
-import tempfile
-from collections.abc import Callable, Mapping
+import math
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import orjson
-import requests
-from mlflow import MlflowClient
-from mlflow.exceptions import MlflowException
 
-from slipway.errors import InvalidInput, NotFound, Unavailable
+from slipway.errors import Conflict, InvalidInput, NotFound
+from slipway.mlflow_rest import MlflowRest
 from slipway.v1.tensors_pb2 import ReferenceProfile
-
-T = TypeVar("T")
 
 MODEL_FILE: Final = "model.onnx"
 PROFILE_FILE: Final = "profile.pb"
+CARD_FILE: Final = "model_card.md"
 DIGEST_TAG: Final = "slipway.digest"
 TENANT_TAG: Final = "slipway.tenant"
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"
 _EXPERIMENT: Final = "slipway"
+_PARAM_CHARS: Final = 6000  # MLflow refuses longer ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +57,7 @@ class Registry:
     """The part of MLflow that Slipway uses."""
 
     def __init__(self, url: str) -> None:
-        self._client = MlflowClient(tracking_uri=url, registry_uri=url)
+        self._mlflow = MlflowRest(url)
 
     def register(
         self,
@@ -69,10 +68,31 @@ class Registry:
         params: Mapping[str, str],
         tenant: str,
     ) -> RegisteredVersion:
-        """Store the files in a new run and make them the model's next version."""
-        return _translated(
-            lambda: self._register(model, artifacts, metrics=metrics, params=params, tenant=tenant)
+        """Store the files in a new run and make them the model's next version.
+
+        The version is made last: a crash on the way leaves a run, never half a version. Metrics
+        that are not finite are left out.
+        """
+        self._ensure_model(model)
+        run_id, root = self._start_run(model)
+        for name, content in _files(artifacts).items():
+            self._mlflow.upload(f"{root}/{name}", content)
+        self._log(run_id, metrics, params=params)
+        digest = digest_of(artifacts.onnx)
+        made = self._mlflow.post(
+            "model-versions/create",
+            {
+                "name": model,
+                "source": root,
+                "run_id": run_id,
+                "tags": _pairs({DIGEST_TAG: digest, TENANT_TAG: tenant}),
+            },
         )
+        self._mlflow.post(
+            "runs/update", {"run_id": run_id, "status": "FINISHED", "end_time": time.time_ns() // 1_000_000}
+        )
+        version = str(made["model_version"]["version"])
+        return RegisteredVersion(model=model, version=version, digest=digest, run_id=run_id)
 
     def find(self, model: str, version: str) -> RegisteredVersion:
         """One version.
@@ -80,13 +100,7 @@ class Registry:
         Raises:
             NotFound: No such model or version.
         """
-        found = _translated(lambda: self._client.get_model_version(model, version))
-        return RegisteredVersion(
-            model=model,
-            version=str(found.version),
-            digest=found.tags.get(DIGEST_TAG, ""),
-            run_id=found.run_id,
-        )
+        return _version(self._mlflow.get("model-versions/get", {"name": model, "version": version}))
 
     def find_alias(self, model: str, alias: str) -> RegisteredVersion:
         """The version an alias names.
@@ -94,12 +108,20 @@ class Registry:
         Raises:
             NotFound: No such model or alias.
         """
-        found = _translated(lambda: self._client.get_model_version_by_alias(model, alias))
-        return self.find(model, str(found.version))
+        # MLflow answers a missing alias like a malformed one; the model's own list is unambiguous.
+        found = self._mlflow.get("registered-models/get", {"name": model})["registered_model"]
+        for entry in found.get("aliases", []):
+            if entry["alias"] == alias:
+                return self.find(model, str(entry["version"]))
+        raise NotFound(f"registry: {model} has no alias {alias}")
 
     def set_alias(self, model: str, alias: str, version: str) -> None:
-        """Point an alias at a version."""
-        _translated(lambda: self._client.set_registered_model_alias(model, alias, version))
+        """Point an alias at a version.
+
+        Raises:
+            NotFound: No such model or version.
+        """
+        self._mlflow.post("registered-models/alias", {"name": model, "alias": alias, "version": version})
 
     def load_onnx(self, version: RegisteredVersion, *, digest: str) -> bytes:
         """The model's bytes.
@@ -108,10 +130,11 @@ class Registry:
             InvalidInput: They do not hash to `digest`: the artifact is not what was registered.
         """
         onnx = self.load_file(version, MODEL_FILE)
-        if digest_of(onnx) != digest:
+        found = digest_of(onnx)
+        if found != digest:
             raise InvalidInput(
-                f"{version.model} version {version.version}: the stored {MODEL_FILE} hashes to {digest_of(onnx)}, "
-                f"not to the registered {digest}; it was changed after registration"
+                f"{version.model} version {version.version}: the stored {MODEL_FILE} hashes to {found}, "
+                f"not to the registered {digest}; it was changed after registration, register it anew"
             )
         return onnx
 
@@ -124,74 +147,82 @@ class Registry:
         return orjson.loads(self.load_file(version, name))
 
     def load_file(self, version: RegisteredVersion, name: str) -> bytes:
-        """One stored file."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = _translated(lambda: self._client.download_artifacts(version.run_id, name, folder))
-            return Path(path).read_bytes()
+        """One stored file.
 
-    def _register(
-        self,
-        model: str,
-        artifacts: Artifacts,
-        *,
-        metrics: Mapping[str, float],
-        params: Mapping[str, str],
-        tenant: str,
-    ) -> RegisteredVersion:
-        self._ensure_model(model)
-        run = self._client.create_run(self._experiment_id(), run_name=model, tags={"slipway.model": model})
-        run_id = run.info.run_id
-        with tempfile.TemporaryDirectory() as folder:
-            _write(Path(folder), artifacts)
-            self._client.log_artifacts(run_id, folder)
-        for name, value in metrics.items():
-            self._client.log_metric(run_id, name, value)
-        for name, text in params.items():
-            self._client.log_param(run_id, name, text[:6000])
-        digest = digest_of(artifacts.onnx)
-        made = self._client.create_model_version(
-            model, f"{run.info.artifact_uri}", run_id, tags={DIGEST_TAG: digest, TENANT_TAG: tenant}
+        Raises:
+            NotFound: No such run or file.
+        """
+        run = self._mlflow.get("runs/get", {"run_id": version.run_id})
+        return self._mlflow.download(f"{run['run']['info']['artifact_uri']}/{name}")
+
+    def _start_run(self, model: str) -> tuple[str, str]:
+        """A new run: its id and where its files go."""
+        made = self._mlflow.post(
+            "runs/create",
+            {
+                "experiment_id": self._experiment_id(),
+                "run_name": model,
+                "start_time": time.time_ns() // 1_000_000,
+                "tags": _pairs({"slipway.model": model}),
+            },
         )
-        self._client.set_terminated(run_id)
-        return RegisteredVersion(model=model, version=str(made.version), digest=digest, run_id=run_id)
+        info = made["run"]["info"]
+        return str(info["run_id"]), str(info["artifact_uri"])
+
+    def _log(self, run_id: str, metrics: Mapping[str, float], *, params: Mapping[str, str]) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        numbers = [
+            {"key": name, "value": float(value), "timestamp": now_ms, "step": 0}
+            for name, value in metrics.items()
+            if math.isfinite(value)
+        ]
+        texts = _pairs({name: text[:_PARAM_CHARS] for name, text in params.items()})
+        self._mlflow.post("runs/log-batch", {"run_id": run_id, "metrics": numbers, "params": texts})
 
     def _ensure_model(self, model: str) -> None:
         try:
-            self._client.create_registered_model(model)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
+            self._mlflow.post("registered-models/create", {"name": model})
+        except Conflict:
+            return  # somebody, maybe just now, has made it
 
     def _experiment_id(self) -> str:
-        found = self._client.get_experiment_by_name(_EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
         try:
-            return str(self._client.create_experiment(_EXPERIMENT))
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-            return self._experiment_id()
+            return self._find_experiment()
+        except NotFound:
+            pass
+        try:
+            return str(self._mlflow.post("experiments/create", {"name": _EXPERIMENT})["experiment_id"])
+        except Conflict:
+            return self._find_experiment()
+
+    def _find_experiment(self) -> str:
+        found = self._mlflow.get("experiments/get-by-name", {"experiment_name": _EXPERIMENT})
+        return str(found["experiment"]["experiment_id"])
 
 
-def _write(folder: Path, artifacts: Artifacts) -> None:
-    (folder / MODEL_FILE).write_bytes(artifacts.onnx)
-    (folder / PROFILE_FILE).write_bytes(artifacts.profile.SerializeToString())
-    (folder / "model_card.md").write_text(artifacts.model_card)
-    for name, document in artifacts.documents.items():
-        (folder / name).write_bytes(
-            orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY)
+def _files(artifacts: Artifacts) -> dict[str, bytes]:
+    as_json = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
+    files = {name: orjson.dumps(document, option=as_json) for name, document in artifacts.documents.items()}
+    return files | {
+        MODEL_FILE: artifacts.onnx,
+        PROFILE_FILE: artifacts.profile.SerializeToString(),
+        CARD_FILE: artifacts.model_card.encode(),
+    }
+
+
+def _version(answer: Mapping[str, Any]) -> RegisteredVersion:
+    found = answer["model_version"]
+    tags = {tag["key"]: tag["value"] for tag in found.get("tags", [])}
+    digest = tags.get(DIGEST_TAG, "")
+    if not digest:
+        raise InvalidInput(
+            f"registry: {found['name']} version {found['version']} has no tag {DIGEST_TAG}; "
+            "register it with `slipway register`"
         )
+    return RegisteredVersion(
+        model=found["name"], version=str(found["version"]), digest=digest, run_id=found["run_id"]
+    )
 
 
-def _translated(call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            raise NotFound(f"registry: {error.message}") from error
-        if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-            raise InvalidInput(f"registry: {error.message}") from error
-        raise Unavailable(f"registry: {error.message}") from error
-    except (requests.RequestException, OSError) as error:
-        raise Unavailable(f"registry is not reachable: {error}") from error
+def _pairs(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"key": key, "value": value} for key, value in texts.items()]

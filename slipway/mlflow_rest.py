@@ -1,0 +1,96 @@
+"""MLflow's REST API: the calls the registry needs, each with a deadline, failures as SlipwayErrors.
+
+Source: MLflow documentation, "REST API", and "Artifact Stores / proxied artifact access" for files.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+import orjson
+import requests
+
+from slipway.errors import Conflict, InvalidInput, NotFound, SlipwayError, Unavailable
+
+_CALL_DEADLINE_S: Final = (3.0, 30.0)  # to connect, then for each read
+_FILE_DEADLINE_S: Final = (3.0, 120.0)
+_PROXIED: Final = "mlflow-artifacts"
+_ERRORS: Final[dict[str, type[SlipwayError]]] = {
+    "RESOURCE_DOES_NOT_EXIST": NotFound,
+    "NOT_FOUND": NotFound,
+    "ENDPOINT_NOT_FOUND": NotFound,
+    "RESOURCE_ALREADY_EXISTS": Conflict,
+    "INVALID_PARAMETER_VALUE": InvalidInput,
+    "BAD_REQUEST": InvalidInput,
+    "INVALID_STATE": InvalidInput,
+}
+
+
+class MlflowRest:
+    """One tracking server with proxied artifacts."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url.rstrip("/")
+        self._session = requests.Session()
+
+    def get(self, call: str, parameters: Mapping[str, str]) -> Any:
+        """A reading call, e.g. `get("runs/get", {"run_id": ...})`.
+
+        Raises:
+            NotFound: The thing named does not exist.
+            Unavailable: The server is away, or broken.
+        """
+        return orjson.loads(self._send("GET", f"mlflow/{call}", params=dict(parameters)))
+
+    def post(self, call: str, body: Mapping[str, Any]) -> Any:
+        """A writing call; not tried again here, since it may have been done.
+
+        Raises:
+            Conflict: It exists already.
+            InvalidInput: The server refuses a value.
+        """
+        headers = {"content-type": "application/json"}
+        answer = self._send("POST", f"mlflow/{call}", data=orjson.dumps(body), headers=headers)
+        return orjson.loads(answer or b"{}")
+
+    def upload(self, uri: str, content: bytes) -> None:
+        """Store one file below a run's artifact URI."""
+        self._send("PUT", _path(uri), data=content, timeout=_FILE_DEADLINE_S)
+
+    def download(self, uri: str) -> bytes:
+        """Read one file.
+
+        Raises:
+            NotFound: No such file.
+        """
+        return self._send("GET", _path(uri), timeout=_FILE_DEADLINE_S)
+
+    def _send(self, method: str, path: str, **options: Any) -> bytes:
+        options.setdefault("timeout", _CALL_DEADLINE_S)
+        try:
+            response = self._session.request(method, f"{self._url}/api/2.0/{path}", **options)
+        except requests.RequestException as error:
+            raise Unavailable(f"registry {self._url} does not answer: {error}") from error
+        if response.ok:
+            return response.content
+        raise _error(response, path)
+
+
+def _path(uri: str) -> str:
+    """Where the server proxies the file of an artifact URI, `mlflow-artifacts:/1/<run>/artifacts/<file>`."""
+    parts = urlsplit(uri)
+    if parts.scheme != _PROXIED:
+        raise InvalidInput(
+            f"registry: artifacts are kept at {uri}, not behind the server; start it with --serve-artifacts"
+        )
+    return f"mlflow-artifacts/artifacts/{quote(parts.path.lstrip('/'))}"
+
+
+def _error(response: requests.Response, path: str) -> SlipwayError:
+    try:
+        said = orjson.loads(response.content)
+        code, message = str(said["error_code"]), str(said["message"])
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        code, message = str(response.status_code), response.text[:200]
+    fallback = NotFound if response.status_code == requests.codes.not_found else Unavailable
+    return _ERRORS.get(code, fallback)(f"registry: {path.split('?')[0]}: {message} ({code})")
