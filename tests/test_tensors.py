@@ -11,7 +11,7 @@ NUMERIC = [d for name, d in DTYPES.items() if name != "BYTES"]
 
 
 @given(st.sampled_from(NUMERIC).flatmap(lambda d: hnp.arrays(d, hnp.array_shapes(max_dims=3, max_side=4))))
-def test_numbers_survive_the_wire(array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_numbers_survive_the_wire(array: np.ndarray) -> None:
     back = from_raw("x", datatype_of(array), array.shape, to_raw(array))
     np.testing.assert_array_equal(back, array)
 

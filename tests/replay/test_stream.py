@@ -58,7 +58,7 @@ def test_names_what_is_wrong_with_the_file(tmp_path: Path, name: str, target: st
 
 
 def test_refuses_a_missing_label(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.csv", TABLE.assign(left=[1, None, 0]))
+    path = write(tmp_path / "a.csv", TABLE.assign(left=[1.0, float("nan"), 0.0]))
     with pytest.raises(InvalidInput, match="left is missing in 1 rows"):
         load(path, target="left", spec_path=None, name=None, limit=None)
 
