@@ -58,10 +58,14 @@ def translating(what: str) -> Iterator[None]:
 
 
 class OperatorToken(grpc.aio.ServerInterceptor):
-    """Lets only holders of the operator's token in; health and reflection stay open."""
+    """Lets only holders of the operator's token in; health and reflection stay open.
 
-    def __init__(self, token: str) -> None:
+    `also_open` names services, e.g. "/slipway.v1.ReplicaDesk/", that check their callers themselves.
+    """
+
+    def __init__(self, token: str, *, also_open: tuple[str, ...] = ()) -> None:
         self._expected = f"Bearer {token}"
+        self._open = _OPEN_SERVICES + also_open
 
         async def refuse(_request: Any, context: Any) -> None:
             await context.abort(
@@ -76,7 +80,7 @@ class OperatorToken(grpc.aio.ServerInterceptor):
     ) -> Any:
         """Check the metadata of one call."""
         given = str(dict(details.invocation_metadata).get("authorization", ""))
-        if details.method.startswith(_OPEN_SERVICES) or hmac.compare_digest(given, self._expected):
+        if details.method.startswith(self._open) or hmac.compare_digest(given, self._expected):
             return await continuation(details)
         return self._refusal
 

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aslipway/v1/inference.proto\x12\nslipway.v1\"3\n\x11GetVersionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"s\n\x10VersionEndpoints\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07targets\x18\x06 \x03(\t\"\x17\n\x15WatchEndpointsRequest\"R\n\x11\x45ndpointDirectory\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12.\n\x08versions\x18\x02 \x03(\x0b\x32\x1c.slipway.v1.VersionEndpoints2\xb5\x01\n\x12InferenceDirectory\x12I\n\nGetVersion\x12\x1d.slipway.v1.GetVersionRequest\x1a\x1c.slipway.v1.VersionEndpoints\x12T\n\x0eWatchEndpoints\x12!.slipway.v1.WatchEndpointsRequest\x1a\x1d.slipway.v1.EndpointDirectory0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aslipway/v1/inference.proto\x12\nslipway.v1\"3\n\x11GetVersionRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\"s\n\x10VersionEndpoints\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0f\n\x07message\x18\x05 \x01(\t\x12\x0f\n\x07targets\x18\x06 \x03(\t\"\x17\n\x15WatchEndpointsRequest\"R\n\x11\x45ndpointDirectory\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12.\n\x08versions\x18\x02 \x03(\x0b\x32\x1c.slipway.v1.VersionEndpoints\"\xc8\x01\n\rReplicaReport\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x12\n\nreplica_id\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0f\n\x07message\x18\x06 \x01(\t\x12\x0e\n\x06target\x18\x07 \x01(\t\x12\x10\n\x08requests\x18\x08 \x01(\x04\x12\x0c\n\x04rows\x18\t \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\n \x01(\x04\x12\x11\n\tcompute_s\x18\x0b \x01(\x01\".\n\x15ReplicaReportResponse\x12\x15\n\rnext_report_s\x18\x01 \x01(\x01\"C\n\x11\x46\x65tchModelRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\"\x1a\n\nModelChunk\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x32\xb5\x01\n\x12InferenceDirectory\x12I\n\nGetVersion\x12\x1d.slipway.v1.GetVersionRequest\x1a\x1c.slipway.v1.VersionEndpoints\x12T\n\x0eWatchEndpoints\x12!.slipway.v1.WatchEndpointsRequest\x1a\x1d.slipway.v1.EndpointDirectory0\x01\x32\x9c\x01\n\x0bReplicaDesk\x12\x46\n\x06Report\x12\x19.slipway.v1.ReplicaReport\x1a!.slipway.v1.ReplicaReportResponse\x12\x45\n\nFetchModel\x12\x1d.slipway.v1.FetchModelRequest\x1a\x16.slipway.v1.ModelChunk0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,6 +39,16 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHENDPOINTSREQUEST']._serialized_end=235
   _globals['_ENDPOINTDIRECTORY']._serialized_start=237
   _globals['_ENDPOINTDIRECTORY']._serialized_end=319
-  _globals['_INFERENCEDIRECTORY']._serialized_start=322
-  _globals['_INFERENCEDIRECTORY']._serialized_end=503
+  _globals['_REPLICAREPORT']._serialized_start=322
+  _globals['_REPLICAREPORT']._serialized_end=522
+  _globals['_REPLICAREPORTRESPONSE']._serialized_start=524
+  _globals['_REPLICAREPORTRESPONSE']._serialized_end=570
+  _globals['_FETCHMODELREQUEST']._serialized_start=572
+  _globals['_FETCHMODELREQUEST']._serialized_end=639
+  _globals['_MODELCHUNK']._serialized_start=641
+  _globals['_MODELCHUNK']._serialized_end=667
+  _globals['_INFERENCEDIRECTORY']._serialized_start=670
+  _globals['_INFERENCEDIRECTORY']._serialized_end=851
+  _globals['_REPLICADESK']._serialized_start=854
+  _globals['_REPLICADESK']._serialized_end=1010
 # @@protoc_insertion_point(module_scope)

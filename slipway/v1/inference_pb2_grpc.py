@@ -145,3 +145,126 @@ class InferenceDirectory:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class ReplicaDeskStub:
+    """How replicas speak to the inference service. Each call carries the key of its own version as
+    `authorization`, so that a replica can report and load that version and do nothing else.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Report = channel.unary_unary(
+                '/slipway.v1.ReplicaDesk/Report',
+                request_serializer=slipway_dot_v1_dot_inference__pb2.ReplicaReport.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_inference__pb2.ReplicaReportResponse.FromString,
+                _registered_method=True)
+        self.FetchModel = channel.unary_stream(
+                '/slipway.v1.ReplicaDesk/FetchModel',
+                request_serializer=slipway_dot_v1_dot_inference__pb2.FetchModelRequest.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_inference__pb2.ModelChunk.FromString,
+                _registered_method=True)
+
+
+class ReplicaDeskServicer:
+    """How replicas speak to the inference service. Each call carries the key of its own version as
+    `authorization`, so that a replica can report and load that version and do nothing else.
+    """
+
+    def Report(self, request, context):
+        """A heartbeat: what the replica is and what it has done since it started.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchModel(self, request, context):
+        """The model's bytes in pieces, verified against the digest.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_ReplicaDeskServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Report': grpc.unary_unary_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=slipway_dot_v1_dot_inference__pb2.ReplicaReport.FromString,
+                    response_serializer=slipway_dot_v1_dot_inference__pb2.ReplicaReportResponse.SerializeToString,
+            ),
+            'FetchModel': grpc.unary_stream_rpc_method_handler(
+                    servicer.FetchModel,
+                    request_deserializer=slipway_dot_v1_dot_inference__pb2.FetchModelRequest.FromString,
+                    response_serializer=slipway_dot_v1_dot_inference__pb2.ModelChunk.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'slipway.v1.ReplicaDesk', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('slipway.v1.ReplicaDesk', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class ReplicaDesk:
+    """How replicas speak to the inference service. Each call carries the key of its own version as
+    `authorization`, so that a replica can report and load that version and do nothing else.
+    """
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.v1.ReplicaDesk/Report',
+            slipway_dot_v1_dot_inference__pb2.ReplicaReport.SerializeToString,
+            slipway_dot_v1_dot_inference__pb2.ReplicaReportResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/slipway.v1.ReplicaDesk/FetchModel',
+            slipway_dot_v1_dot_inference__pb2.FetchModelRequest.SerializeToString,
+            slipway_dot_v1_dot_inference__pb2.ModelChunk.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
