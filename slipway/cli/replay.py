@@ -14,7 +14,8 @@ from slipway.replay.report import table
 from slipway.replay.session import Options, Session
 from slipway.replay.stream import load
 from slipway.stack.environment import cli_environment
-from slipway.stack.stack_status import resident_memory_bytes
+from slipway.stack.stack import build_stack
+from slipway.stack.stack_status import stack_status
 
 
 def replay(
@@ -53,7 +54,7 @@ def replay(
         options=options,
         environment=cli_environment(),
         console=console,
-        resident_memory_mib=lambda: resident_memory_bytes() // 2**20,
+        resident_memory_mib=_resident_memory_mib,
     )
     try:
         report = asyncio.run(session.run(stream))
@@ -65,6 +66,10 @@ def replay(
         console.print(f"report: {json}")
     if options.plot:
         console.print(f"picture: {options.plot}")
+
+
+def _resident_memory_mib() -> int:
+    return sum(part.memory_bytes for part in stack_status(build_stack())) // 2**20
 
 
 def _plot_path(json: Path | None, plot: Path | None) -> Path | None:

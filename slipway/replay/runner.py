@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from slipway.clock import Clock
 from slipway.envelope import Outgoing, encode
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, Unavailable
 from slipway.kafka import Producer
 from slipway.replay.control import LIVE, Control
 from slipway.replay.ledger import Ledger
@@ -21,6 +21,7 @@ _QUIET_S: Final = 120.0
 _TRAINING_S: Final = 600.0
 _POLL_S: Final = 0.05
 _PUBLISH_BATCH: Final = 500
+_DELIVER_S: Final = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +140,17 @@ class Runner:
         """Send the labels of these rows to the public topic, as any application would."""
         labelled = [row for row in rows if self.ledger.prediction_id[row]]
         for at in range(0, len(labelled), _PUBLISH_BATCH):
-            await self.producer.publish([self._feedback(row) for row in labelled[at : at + _PUBLISH_BATCH]])
+            await self._deliver([self._feedback(row) for row in labelled[at : at + _PUBLISH_BATCH]])
+
+    async def _deliver(self, messages: list[Outgoing]) -> None:
+        """A label that may have arrived is sent again: its feedback id makes that harmless."""
+        async with asyncio.timeout(_DELIVER_S):
+            while True:
+                try:
+                    await self.producer.publish(messages)
+                    return
+                except Unavailable:
+                    await asyncio.sleep(_POLL_S)
 
     def _feedback(self, row: int) -> Outgoing:
         prediction_id = self.ledger.prediction_id[row]

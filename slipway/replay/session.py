@@ -196,7 +196,7 @@ class Session:
             seconds=round(seconds, 1),
             latency_p50_ms=latency_ms(ledger, 50),
             latency_p99_ms=latency_ms(ledger, 99),
-            resident_memory_mib=self.resident_memory_mib(),
+            resident_memory_mib=await asyncio.to_thread(self.resident_memory_mib),
             pace=self.options.pace_text,
             versions=version_history(journal),
         )

@@ -124,7 +124,8 @@ def infer_spec(table: pd.DataFrame, *, target: str, path: Path) -> str:
     classes = sorted({_label_text(v) for v in table[target]}, key=lambda c: (len(c), c))
     if not 2 <= len(classes) <= _MAX_CLASSES:
         raise InvalidInput(
-            f"{path}: {target} has {len(classes)} values, a label needs 2 to {_MAX_CLASSES}; write a spec for it"
+            f"{path}: {target} has {len(classes)} values, a label needs 2 to {_MAX_CLASSES}; "
+            "for anything else write a spec"
         )
     features = [_infer_feature(table[c], path) for c in table.columns if c != target]
     quoted = ", ".join(f'"{c}"' for c in classes)

@@ -1,4 +1,4 @@
-"""Messages written by an earlier release can still be read: bytes that were stored once, never regenerated."""
+"""What an earlier release wrote can still be read: bytes that were stored once, never regenerated."""
 
 import json
 from pathlib import Path
