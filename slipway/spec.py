@@ -82,6 +82,12 @@ class Drift(_Section):
     data_threshold: Share = 0.1
     prediction_threshold: Share = 0.1
     adwin_delta: Share = 0.002
+    page_hinkley_delta: Share = 0.01  # error share a block may exceed the mean without being counted
+    page_hinkley_threshold: Annotated[float, Field(gt=0, strict=False)] = 0.4
+    page_hinkley_min_blocks: Annotated[int, Field(ge=2)] = 7
+    performance_window_rows: Annotated[int, Field(ge=10)] = 336
+    performance_drop: Share = 0.05
+    quality_threshold: Share = 0.05  # missing or outside values beyond what the training data had
 
 
 class Retraining(_Section):
@@ -96,6 +102,9 @@ class Retraining(_Section):
     cool_down_rows: Rows = 336
     max_cool_down_rows: Rows = 2688
     max_staleness_rows: Rows = 1344
+    secondary_rows: Rows = 336  # so long must two weaker signals last together
+    drifted_features_share: Share = 0.5  # so many features must drift for data drift to count
+    open_request_timeout_s: Annotated[float, Field(gt=0, strict=False)] = 3600.0
     keep_rows: Annotated[int, Field(ge=10)] = 200_000
     automatic: bool = True
 
