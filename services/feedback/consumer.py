@@ -1,0 +1,37 @@
+"""The edge to Kafka: one loop for both topics, so that one process never races with itself."""
+
+import asyncio
+
+from services.feedback.handlers import Joiner
+from services.feedback.settings import Settings
+from slipway.kafka import ConsumerLoop, Producer, Subscription
+
+
+class FeedbackConsumer:
+    """Reads predictions and feedback, once the specs that give labels their meaning are there."""
+
+    def __init__(
+        self, joiner: Joiner, settings: Settings, *, producer: Producer, specs_known: asyncio.Event
+    ) -> None:
+        subscription = Subscription(
+            bootstrap=settings.kafka_bootstrap,
+            group=settings.consumer_group,
+            topics=("predictions", "feedback"),
+            max_batch=settings.batch_messages,
+        )
+        self._loop = ConsumerLoop(subscription, joiner.handle, dead_letters=producer)
+        self._specs_known = specs_known
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the group has been joined."""
+        return self._loop.is_ready
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Consume until `stop` is set."""
+        waits = {asyncio.ensure_future(self._specs_known.wait()), asyncio.ensure_future(stop.wait())}
+        _, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in pending:
+            wait.cancel()
+        if not stop.is_set():
+            await self._loop.run(stop)
