@@ -1,6 +1,7 @@
 """Starts the stack: every part as soon as the ones it needs are ready."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -88,18 +89,19 @@ def bring_up(stack: Stack, parts: tuple[Part, ...], *, report: Report) -> None:
     try:
         asyncio.run(_Ascent(stack, supervision, alive=alive, report=report).run(parts))
     except BaseExceptionGroup as group:
-        raise _first_error(group) from None
+        raise _one_error(group) from None
 
 
 def _alive(supervision: Supervision) -> frozenset[str]:
     return frozenset(name for name, info in supervision.processes().items() if info.state in _ALIVE)
 
 
-def _first_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+def _one_error(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    leaves = list(group.exceptions)
+    unexpected = [error for error in leaves if not isinstance(error, SlipwayError)]
+    if unexpected or len(leaves) == 1:
+        return (unexpected or leaves)[0]
+    return Unavailable("\n".join(str(error) for error in leaves))
 
 
 class _Ascent:
@@ -126,7 +128,7 @@ class _Ascent:
         try:
             for need in part.needs:
                 await self._ready[need].wait()
-            log_start = size_bytes(self._stack.layout.log(part.name))
+            log_start = 0 if was_running else size_bytes(self._stack.layout.log(part.name))
             if not was_running:
                 await self._start(part)
             self._report(Progress(part=part.name, phase=Phase.STARTING, was_running=was_running))
@@ -134,11 +136,18 @@ class _Ascent:
             if part.provision:
                 self._report(Progress(part=part.name, phase=Phase.PROVISIONING, was_running=was_running))
                 await part.provision()
-        except SlipwayError:
+        except SlipwayError as error:
             self._report(Progress(part=part.name, phase=Phase.FAILED))
+            if isinstance(error, PartFailed):
+                self._give_up(part)
             raise
         self._report(Progress(part=part.name, phase=Phase.READY, was_running=was_running))
         self._ready[part.name].set()
+
+    def _give_up(self, part: Part) -> None:
+        # Left alone, supervisord would start it again and again, and bury the cause in its log.
+        with contextlib.suppress(Unavailable):
+            self._supervision.stop(part.name)
 
     async def _start(self, part: Part) -> None:
         self._report(Progress(part=part.name, phase=Phase.PREPARING))

@@ -9,6 +9,7 @@ import psutil
 
 from slipway.stack.part import HOME_MARK, PART_MARK
 
+_RETITLED: Final = (("postgres", "postgres"), ("ray::", "ray"))
 _TERMINATE_WAIT_S: Final = 8.0
 _KILL_WAIT_S: Final = 5.0
 
@@ -45,11 +46,17 @@ def _is_ours(process: psutil.Process, *, home: Path, part: str | None) -> bool:
         environ = process.environ()
         if environ.get(HOME_MARK) == str(home):
             return part is None or environ.get(PART_MARK) == part
-        # PostgreSQL writes its title over its environment, so its data directory tells.
-        is_server = part in {None, "postgres"} and process.name() == "postgres"
-        return is_server and process.cwd() == str(home / "postgres")
+        return _works_in(process, home=home, part=part)
     except (psutil.Error, OSError):
         return False
+
+
+def _works_in(process: psutil.Process, *, home: Path, part: str | None) -> bool:
+    # These write their title over their environment, so the directory they work in has to tell.
+    for prefix, owner in _RETITLED:
+        if part in {None, owner} and process.name().startswith(prefix):
+            return process.cwd() == str(home / owner)
+    return False
 
 
 def family(pid: int) -> list[psutil.Process]:

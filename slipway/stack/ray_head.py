@@ -37,6 +37,7 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
     sessions = layout.sockets / NAME
 
     async def prepare() -> None:
+        layout.data(NAME).mkdir(exist_ok=True)
         # Each start leaves a session directory behind; nothing in it is read again.
         await asyncio.to_thread(shutil.rmtree, sessions, ignore_errors=True)
 
@@ -59,7 +60,8 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
             "MALLOC_ARENA_MAX": "2",
             "PYTHONUNBUFFERED": "1",
         },
-        directory=layout.home,
+        # Ray's processes hide their environment: this directory is how `down` knows them.
+        directory=layout.data(NAME),
         prepare=prepare,
         stop_wait_s=25,
     )

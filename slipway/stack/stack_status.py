@@ -9,7 +9,7 @@ from pathlib import Path
 
 from slipway.errors import Unavailable
 from slipway.stack.part import Part
-from slipway.stack.processes import family, resident_bytes
+from slipway.stack.processes import family, find_ours, resident_bytes
 from slipway.stack.stack import Stack
 from slipway.stack.supervision import ProcessInfo, ProcessState, Supervision
 
@@ -34,13 +34,14 @@ def stack_status(stack: Stack) -> list[PartStatus]:
     try:
         processes = Supervision(stack).processes()
     except Unavailable:
-        return [_stopped(part) for part in stack.parts]
+        ready = asyncio.run(_probe_all(stack)) if find_ours(stack.layout.home) else {}
+        return [_idle(part, "unsupervised" if ready.get(part.name) else "stopped") for part in stack.parts]
     ready = asyncio.run(_probe_all(stack))
     restarts = count_restarts(stack.layout.log("supervisord"))
     return [
         _status(part, processes[part.name], is_ready=ready[part.name], restarts=restarts[part.name])
         if part.name in processes
-        else _stopped(part)
+        else _idle(part, "stopped")
         for part in stack.parts
     ]
 
@@ -64,9 +65,9 @@ def _status(part: Part, info: ProcessInfo, *, is_ready: bool, restarts: int) -> 
     )
 
 
-def _stopped(part: Part) -> PartStatus:
+def _idle(part: Part, state: str) -> PartStatus:
     return PartStatus(
-        name=part.name, state="stopped", pid=None, uptime_s=0, memory_bytes=0, port=part.port, restarts=0
+        name=part.name, state=state, pid=None, uptime_s=0, memory_bytes=0, port=part.port, restarts=0
     )
 
 

@@ -97,6 +97,9 @@ class Supervision:
 
     def start(self, name: str) -> None:
         """Start one part without waiting for it."""
+        if self.processes()[name].state is ProcessState.BACKOFF:
+            # Between two retries: supervisord counts that as started, and would refuse.
+            self._call("stopProcess", name)
         self._call("startProcess", name, False)
 
     def stop(self, name: str) -> None:
