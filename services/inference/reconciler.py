@@ -1,0 +1,130 @@
+"""Brings the cluster to what the route tables ask for, one careful step after another."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Final, Protocol
+
+from services.inference.cluster import Deployment
+from services.inference.domain.fleet import App
+from services.inference.domain.version import Version, replica_key
+from services.inference.handlers import Inference
+from services.inference.replica import ReplicaConfig
+from services.inference.settings import Settings
+from slipway.clock import Clock
+from slipway.errors import Unavailable
+
+log = logging.getLogger(__name__)
+
+_LOOK_AGAIN_S: Final = 1.0
+_CONNECT_AGAIN_S: Final = 1.0
+
+
+class Cluster(Protocol):
+    """What the reconciler needs of Ray Serve."""
+
+    async def connect(self) -> None:
+        """Join it."""
+        ...
+
+    async def apps(self) -> Mapping[str, App]:
+        """All applications by name."""
+        ...
+
+    async def deploy(self, deployments: list[Deployment]) -> None:
+        """Ask for applications."""
+        ...
+
+    async def delete(self, name: str) -> None:
+        """Ask for an application's end."""
+        ...
+
+
+class Reconciler:
+    """The only one that changes applications."""
+
+    def __init__(
+        self,
+        inference: Inference,
+        cluster: Cluster,
+        *,
+        clock: Clock,
+        settings: Settings,
+        operator_token: str,
+    ) -> None:
+        self._inference = inference
+        self._cluster = cluster
+        self._clock = clock
+        self._settings = settings
+        self._operator_token = operator_token
+        self.is_connected = False
+
+    async def run(self, demand_known: Callable[[], bool], stop: asyncio.Event) -> None:
+        """Reconcile until told to stop.
+
+        Raises:
+            Unavailable: Ray has been away for `ray_lost_after_s`. A driver cannot join a restarted
+                head, so the process ends and its supervisor starts one that can.
+        """
+        await self._connect(stop)
+        answered_s = self._clock.monotonic_s()
+        while not stop.is_set():
+            try:
+                # Before all routes are read nothing is wanted, and everything would be taken down.
+                if demand_known():
+                    await self.step()
+                else:
+                    await self._cluster.apps()
+                answered_s = self._clock.monotonic_s()
+            except Unavailable as error:
+                if self._clock.monotonic_s() - answered_s > self._settings.ray_lost_after_s:
+                    raise
+                log.warning("Ray does not answer: %s", error)
+            await self._wait_for_news(stop)
+
+    async def step(self) -> None:
+        """Look, plan, act: in this order, so that a plan never rests on an old look."""
+        apps = await self._cluster.apps()
+        plan = self._inference.fleet.plan(apps, self._inference.replicas, now_s=self._clock.monotonic_s())
+        self._inference.follow(plan)
+        for name in plan.delete:
+            log.info("deleting", extra={"application": name})
+            await self._cluster.delete(name)
+        if plan.deploy:
+            log.info("deploying", extra={"applications": [v.app_name for v in plan.deploy]})
+            await self._cluster.deploy([self._deployment(version) for version in plan.deploy])
+
+    def _deployment(self, version: Version) -> Deployment:
+        resources = self._inference.demand.wanted()[version]
+        return Deployment(
+            name=version.app_name,
+            replicas=resources.replicas,
+            cpus_per_replica=resources.cpus_per_replica,
+            config=ReplicaConfig(
+                version=version,
+                spec_yaml=resources.spec_yaml,
+                desk=self._settings.inference_target,
+                key=replica_key(self._operator_token, version),
+                host=self._settings.replica_host,
+                load_deadline_s=self._settings.replica_load_deadline_s,
+            ),
+        )
+
+    async def _connect(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            try:
+                await self._cluster.connect()
+                self.is_connected = True
+                return
+            except Unavailable as error:
+                log.warning("waiting for Ray: %s", error)
+            await asyncio.sleep(_CONNECT_AGAIN_S)
+
+    async def _wait_for_news(self, stop: asyncio.Event) -> None:
+        if stop.is_set():
+            return
+        try:
+            await asyncio.wait_for(self._inference.news.wait(), timeout=_LOOK_AGAIN_S)
+        except TimeoutError:
+            return
+        self._inference.news.clear()
