@@ -1,0 +1,79 @@
+"""What is remembered of a run of records: counts that can be added and subtracted."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from itertools import zip_longest
+
+Counts = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeatureSketch:
+    """How often each reference bin of one feature occurred; `counts` ends at the last bin seen."""
+
+    counts: Counts = ()
+    outside: int = 0
+    missing: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sketch:
+    """Counts over some rows and labels of one version, and the time they span (0 = no record)."""
+
+    rows: int = 0
+    features: Mapping[str, FeatureSketch] = field(default_factory=dict)
+    predicted: Counts = ()
+    labels: int = 0
+    errors: int = 0
+    label_counts: Counts = ()
+    first_at_s: float = 0.0
+    last_at_s: float = 0.0
+
+
+EMPTY = Sketch()
+_NOTHING = FeatureSketch()
+
+
+def merge(one: Sketch, other: Sketch) -> Sketch:
+    """The sketch of both runs together: commutative, associative, EMPTY is neutral."""
+    starts = [s.first_at_s for s in (one, other) if s.first_at_s]
+    return _combined(
+        one,
+        other,
+        lambda a, b: a + b,
+        span=(min(starts, default=0.0), max(one.last_at_s, other.last_at_s)),
+    )
+
+
+def subtract(whole: Sketch, part: Sketch) -> Sketch:
+    """What came after `part`, which is the beginning of `whole`."""
+    start = part.last_at_s or whole.first_at_s
+    return _combined(whole, part, lambda a, b: a - b, span=(start, whole.last_at_s))
+
+
+def _combined(
+    one: Sketch, other: Sketch, operator: Callable[[int, int], int], *, span: tuple[float, float]
+) -> Sketch:
+    def each(a: Counts, b: Counts) -> Counts:
+        return tuple(operator(x, y) for x, y in zip_longest(a, b, fillvalue=0))
+
+    def feature(a: FeatureSketch, b: FeatureSketch) -> FeatureSketch:
+        return FeatureSketch(
+            counts=each(a.counts, b.counts),
+            outside=operator(a.outside, b.outside),
+            missing=operator(a.missing, b.missing),
+        )
+
+    return Sketch(
+        rows=operator(one.rows, other.rows),
+        features={
+            name: feature(one.features.get(name, _NOTHING), other.features.get(name, _NOTHING))
+            for name in sorted({*one.features, *other.features})
+        },
+        predicted=each(one.predicted, other.predicted),
+        labels=operator(one.labels, other.labels),
+        errors=operator(one.errors, other.errors),
+        label_counts=each(one.label_counts, other.label_counts),
+        first_at_s=span[0],
+        last_at_s=span[1],
+    )
