@@ -1,0 +1,27 @@
+"""What one prediction record says about the arm that answered it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Outcome = Literal["good", "failed", "slow", "malformed", "ignored"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One request that reached an arm.
+
+    Attributes:
+        source: Topic and partition, `predictions/3`.
+        offset: Its place there: what was counted is not counted again.
+        route_epoch: Of the table by which it was routed.
+        outcome: `malformed`: NaN, or an output that cannot be read; `ignored`: the client went away.
+        classes: Answered classes and how often; empty for regressors and sealed payloads.
+    """
+
+    source: str
+    offset: int
+    version: str
+    route_epoch: int
+    rows: int
+    outcome: Outcome
+    classes: tuple[tuple[str, int], ...] = ()

@@ -1,0 +1,174 @@
+"""Where a model stands: the log folded up to its latest entry."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+
+from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.state_machine import LIVE, State, Trigger, next_state
+from slipway.errors import Conflict
+
+KEPT_CHAMPIONS: Final = 10  # how far back `rollback` can go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """A model's place in its rollouts.
+
+    Attributes:
+        champion: The version that answers; None before the first one is ready.
+        previous: Former champions, oldest first; what `rollback` returns to.
+        is_standby_warm: Whether the latest former champion is kept ready at weight 0.
+        subject: The version being rolled out, while a rollout is live.
+        is_restore: Whether the live rollout brings a former champion back.
+        share_by_epoch: The subject's share at each epoch of the live rollout, in parts per million.
+        step_epoch: First epoch of the present step.
+        entered_at_s: When the present step was entered.
+    """
+
+    state: State = State.IDLE
+    seq: int = 0
+    epoch: int = 0
+    rollout_id: str = ""
+    salt: str = ""
+    champion: Version | None = None
+    previous: tuple[Version, ...] = ()
+    is_standby_warm: bool = False
+    subject: Version | None = None
+    is_restore: bool = False
+    step: int = -1
+    weight_ppm: int = 0
+    share_by_epoch: tuple[tuple[int, int], ...] = ()
+    step_epoch: int = 0
+    entered_at_s: float = 0.0
+    quality: str = ""
+    rollouts: int = 0
+    promoted: int = 0
+    rolled_back: int = 0
+
+    @property
+    def is_live(self) -> bool:
+        """Whether a rollout is under way."""
+        return self.state in LIVE
+
+    @property
+    def standby(self) -> Version | None:
+        """The former champion that is kept warm, if any."""
+        return self.previous[-1] if self.is_standby_warm and self.previous else None
+
+
+START: Final = Position()
+
+
+def fold(entries: Iterable[LogEntry]) -> Position:
+    """Replay a log from its beginning.
+
+    Raises:
+        Conflict: The log is broken: names the entry.
+    """
+    position = START
+    for entry in entries:
+        position = apply(position, entry)
+    return position
+
+
+def apply(position: Position, entry: LogEntry) -> Position:
+    """The position after one more entry.
+
+    Raises:
+        Conflict: The entry does not follow on the position.
+    """
+    _check(position, entry)
+    moved = replace(position, state=entry.to_state, seq=entry.seq, epoch=entry.epoch)
+    if entry.trigger is Trigger.RECONCILE:
+        return _remember_share(moved) if moved.is_live else moved
+    moved = replace(moved, step_epoch=entry.epoch, entered_at_s=entry.at_s)
+    return _EFFECTS[entry.to_state](moved, entry)
+
+
+def _check(position: Position, entry: LogEntry) -> None:
+    expected = next_state(position.state, entry.trigger)
+    if (
+        entry.seq != position.seq + 1
+        or entry.epoch <= position.epoch
+        or entry.from_state is not position.state
+        or entry.to_state is not expected
+    ):
+        raise Conflict(
+            f"{entry.model}: log entry {entry.seq} ({entry.from_state} -> {entry.to_state}, "
+            f"epoch {entry.epoch}) does not follow on "
+            f"{position.seq} ({position.state}, epoch {position.epoch})"
+        )
+
+
+def _to_warming(position: Position, entry: LogEntry) -> Position:
+    is_restore = entry.trigger is Trigger.RESTORE
+    return replace(
+        position,
+        rollout_id=entry.rollout_id,
+        salt=entry.rollout_id,
+        subject=entry.subject,
+        is_restore=is_restore,
+        step=-1,
+        weight_ppm=0,
+        share_by_epoch=(),
+        quality=str(entry.evidence.get("quality", "")),
+        rollouts=position.rollouts + (not is_restore),
+    )
+
+
+def _to_canary(position: Position, entry: LogEntry) -> Position:
+    return _remember_share(replace(position, step=entry.step, weight_ppm=entry.weight_ppm))
+
+
+def _to_bake(position: Position, entry: LogEntry) -> Position:
+    assert position.champion is not None
+    previous = (*position.previous, position.champion)[-KEPT_CHAMPIONS:]
+    promoted = replace(
+        position,
+        champion=entry.subject,
+        previous=previous,
+        is_standby_warm=True,
+        step=-1,
+        weight_ppm=entry.weight_ppm,
+    )
+    return _remember_share(promoted)
+
+
+def _to_done(position: Position, entry: LogEntry) -> Position:
+    ended = replace(_end(position), promoted=position.promoted + 1)
+    return replace(ended, champion=entry.subject)
+
+
+def _to_aborted(position: Position, _entry: LogEntry) -> Position:
+    return replace(_end(position), rolled_back=position.rolled_back + 1)
+
+
+def _to_rolled_back(position: Position, entry: LogEntry) -> Position:
+    if not position.previous:
+        raise Conflict(f"{entry.model}: there is no former champion to return to")
+    return replace(
+        _end(position),
+        champion=position.previous[-1],
+        previous=position.previous[:-1],
+        is_standby_warm=False,
+        rolled_back=position.rolled_back + 1,
+    )
+
+
+def _end(position: Position) -> Position:
+    return replace(position, subject=None, is_restore=False, step=-1, weight_ppm=0, share_by_epoch=())
+
+
+def _remember_share(position: Position) -> Position:
+    return replace(position, share_by_epoch=(*position.share_by_epoch, (position.epoch, position.weight_ppm)))
+
+
+_EFFECTS: Final = {
+    State.WARMING: _to_warming,
+    State.CANARY: _to_canary,
+    State.BAKE: _to_bake,
+    State.DONE: _to_done,
+    State.ABORTED: _to_aborted,
+    State.ROLLED_BACK: _to_rolled_back,
+}

@@ -1,0 +1,187 @@
+"""What happens without anybody asking: replicas get ready, deadlines pass, aliases follow the routes."""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from services.rollout import metrics
+from services.rollout.control import Control, Model
+from services.rollout.domain.decision import Decision, decide, decide_overdue, when_not_warm, when_ready
+from services.rollout.domain.log_entry import Version
+from services.rollout.domain.position import Position
+from services.rollout.domain.state_machine import State, Trigger
+from services.rollout.handlers import make_move, start_waiting
+from services.rollout.store import Fenced
+from slipway.errors import InvalidInput, NotFound, SlipwayError
+from slipway.v1.inference_pb2 import VersionEndpoints
+
+log = logging.getLogger(__name__)
+
+TICK_S: Final = 0.2
+# A failure of an earlier attempt may still be shown until the inference service has seen the new routes.
+FAILURE_SETTLES_S: Final = 2.0
+# Without its reference profile a version serves well, only its drift cannot be watched.
+PROFILE_PATIENCE_S: Final = 15.0
+RETRY_S: Final = 2.0
+
+
+class Replicas(Protocol):
+    """Who knows whether a version's replicas are ready."""
+
+    async def get_version(self, model: str, version: str) -> VersionEndpoints:
+        """The state of one version's replicas."""
+        ...
+
+
+class Versions(Protocol):
+    """The registry, as far as a running rollout needs it."""
+
+    async def load_profile(self, model: str, version: str) -> bytes:
+        """The version's reference profile, serialized."""
+        ...
+
+    async def set_champion(self, model: str, version: str) -> None:
+        """Point the alias `champion` at a version."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Warmth:
+    """What was last seen of a version's replicas."""
+
+    state: str
+    waiting_for: str
+
+
+class Driver:
+    """One task per model and purpose: a model whose replicas are slow delays no other."""
+
+    def __init__(self, control: Control, replicas: Replicas, versions: Versions) -> None:
+        self._control = control
+        self._replicas = replicas
+        self._versions = versions
+        self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._retry_at_s: dict[tuple[str, str], float] = {}
+        self._aliases: dict[str, str] = {}
+        self._complaints: dict[tuple[str, str], str] = {}
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look at every model again and again until `stop` is set.
+
+        Raises:
+            Fenced: Another process holds the lease.
+        """
+        async with asyncio.TaskGroup() as group:
+            while not stop.is_set():
+                for name in self._control.names:
+                    self._look_at(group, self._control.find(name))
+                try:
+                    await asyncio.wait_for(stop.wait(), timeout=TICK_S)
+                except TimeoutError:
+                    continue
+            for task in self._tasks.values():
+                task.cancel()
+
+    def _look_at(self, group: asyncio.TaskGroup, model: Model) -> None:
+        position = model.position
+        if position.is_live or model.waiting:
+            self._spawn(group, ("step", model.name), self._step(model.name, position))
+        subject = position.subject
+        if position.state is State.WARMING and subject and subject.version not in model.profiles:
+            self._spawn(group, ("profile", model.name), self._fetch_profile(model.name, subject))
+        wanted = _alias_of(position)
+        if wanted and self._aliases.get(model.name) != wanted:
+            self._spawn(group, ("alias", model.name), self._set_alias(model.name, wanted))
+
+    def _spawn(self, group: asyncio.TaskGroup, key: tuple[str, str], work: Coroutine[Any, Any, None]) -> None:
+        task = self._tasks.get(key)
+        is_early = self._control.clock.monotonic_s() < self._retry_at_s.get(key, 0)
+        if (task and not task.done()) or is_early:
+            work.close()
+            return
+        self._tasks[key] = group.create_task(self._guarded(key, work))
+
+    async def _guarded(self, key: tuple[str, str], work: Coroutine[Any, Any, None]) -> None:
+        """A part that is away is named once, and tried again later."""
+        try:
+            await work
+            self._complaints.pop(key, None)
+        except Fenced:
+            raise
+        except SlipwayError as error:
+            self._retry_at_s[key] = self._control.clock.monotonic_s() + RETRY_S
+            if self._complaints.get(key) != str(error):
+                self._complaints[key] = str(error)
+                log.warning("%s of %s must wait: %s", key[0], key[1], error)
+
+    async def _step(self, name: str, seen: Position) -> None:
+        warmth = await self._see_warmth(name, seen) if seen.state is State.WARMING else None
+        async with self._control.locked(name) as model:
+            if model.position.seq != seen.seq:
+                return
+            decision = self._decide(model, warmth)
+            if decision:
+                await make_move(self._control, model, decision)
+            else:
+                await start_waiting(self._control, model)
+
+    def _decide(self, model: Model, warmth: _Warmth | None) -> Decision | None:
+        position, policy = model.position, model.spec.rollout
+        # The time in which nobody watched does not count against the rollout.
+        since_s = self._control.clock.now_s() - max(position.entered_at_s, self._control.loaded_at_s)
+        if warmth is None:
+            return decide(position, model.tally, policy) or decide_overdue(
+                position, model.tally, policy, since_s=since_s
+            )
+        if warmth.state == "FAILED" and since_s > FAILURE_SETTLES_S:
+            reason = f"its replicas failed: {warmth.waiting_for}"
+            return Decision(trigger=Trigger.WARM_FAILED, reason=reason)
+        assert position.subject is not None
+        has_profile = position.subject.version in model.profiles or since_s > PROFILE_PATIENCE_S
+        if warmth.state == "READY" and has_profile:
+            return when_ready(position, policy)
+        waiting_for = warmth.waiting_for or "its reference profile in the registry"
+        return when_not_warm(policy, since_s=since_s, waiting_for=waiting_for)
+
+    async def _see_warmth(self, name: str, seen: Position) -> _Warmth:
+        assert seen.subject is not None
+        try:
+            found = await self._replicas.get_version(name, seen.subject.version)
+        except SlipwayError as error:
+            return _Warmth("UNKNOWN", str(error))
+        if found.state == "READY" and found.digest != seen.subject.digest:
+            return _Warmth(
+                "LOADING", f"its replicas serve digest {found.digest[:12]}, not {seen.subject.digest[:12]}"
+            )
+        if found.state == "READY":
+            return _Warmth("READY", "")
+        return _Warmth(found.state, found.message or f"its replicas are {found.state or 'UNKNOWN'}")
+
+    async def _fetch_profile(self, name: str, subject: Version) -> None:
+        try:
+            profile = await self._versions.load_profile(name, subject.version)
+        except (NotFound, InvalidInput):
+            profile = b""
+        async with self._control.locked(name) as model:
+            store = self._control.store
+            await store.put_profile(self._control.writer, (name, subject.version), profile=profile)
+            model.profiles[subject.version] = profile
+
+    async def _set_alias(self, name: str, version: str) -> None:
+        try:
+            await self._versions.set_champion(name, version)
+        except (NotFound, InvalidInput) as error:
+            log.warning("the registry has no version %s of %s: %s", version, name, error)
+        except SlipwayError:
+            metrics.ALIAS_FAILURES.inc()
+            raise
+        self._aliases[name] = version
+
+
+def _alias_of(position: Position) -> str:
+    """The version that the registry should call champion: not the one that still bakes."""
+    if position.state is State.BAKE:
+        return position.previous[-1].version
+    return position.champion.version if position.champion else ""

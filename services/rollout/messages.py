@@ -1,0 +1,97 @@
+"""What the log says, as the messages that other services read."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Final
+
+from services.rollout.domain.log_entry import LogEntry
+from services.rollout.domain.position import Position
+from services.rollout.domain.route_table import routes_of
+from services.rollout.store import SpecRow
+from slipway import topics
+from slipway.envelope import Outgoing, encode
+from slipway.v1 import rollout_pb2
+from slipway.v1.tensors_pb2 import ReferenceProfile
+
+SOURCE: Final = "rollout"
+UPSTREAM: Final = "inference"
+
+
+def to_spec(row: SpecRow) -> rollout_pb2.ModelSpec:
+    """A stored spec."""
+    message = rollout_pb2.ModelSpec(
+        name=row.model,
+        tenant=row.tenant,
+        revision=row.revision,
+        yaml=row.yaml,
+        recipe=row.recipe,
+        recipe_digest=row.recipe_digest,
+        digest=row.digest,
+        applied_by=row.applied_by,
+    )
+    message.applied_at.FromDatetime(_utc(row.applied_at_s))
+    return message
+
+
+def to_routes(
+    spec: SpecRow, position: Position, *, profiles: Mapping[str, bytes], written_at_s: float
+) -> rollout_pb2.RouteTable:
+    """The route table of a position; its time is that of the entry, so that it can be made again."""
+    routes = routes_of(position)
+    message = rollout_pb2.RouteTable(
+        model=spec.model, tenant=spec.tenant, epoch=routes.epoch, salt=routes.salt
+    )
+    message.written_at.FromDatetime(_utc(written_at_s))
+    for arm in routes.arms:
+        message.arms.add(
+            version=arm.version.version,
+            digest=arm.version.digest,
+            upstream=UPSTREAM,
+            role=arm.role,
+            weight_ppm=arm.weight_ppm,
+            profile=ReferenceProfile.FromString(profiles.get(arm.version.version, b"")),
+        )
+    return message
+
+
+def to_event(entry: LogEntry, *, tenant: str, champion_version: str) -> rollout_pb2.RolloutEvent:
+    """One entry of the log."""
+    message = rollout_pb2.RolloutEvent(
+        model=entry.model,
+        tenant=tenant,
+        rollout_id=entry.rollout_id,
+        seq=entry.seq,
+        epoch=entry.epoch,
+        from_state=entry.from_state,
+        to_state=entry.to_state,
+        trigger=entry.trigger,
+        version=entry.subject.version,
+        champion_version=champion_version,
+        weight_ppm=entry.weight_ppm,
+        actor=entry.actor,
+        reason=entry.reason,
+    )
+    message.at.FromDatetime(_utc(entry.at_s))
+    return message
+
+
+def outgoing_spec(message: rollout_pb2.ModelSpec) -> Outgoing:
+    """A spec on its way to `model_specs`."""
+    event_id = f"{message.name}/spec/{message.revision}"
+    return encode(topics.MODEL_SPECS.name, message, key=message.name, event_id=event_id, source=SOURCE)
+
+
+def outgoing_routes(message: rollout_pb2.RouteTable) -> Outgoing:
+    """A route table on its way to `routes`."""
+    event_id = f"{message.model}/routes/{message.epoch}"
+    return encode(topics.ROUTES.name, message, key=message.model, event_id=event_id, source=SOURCE)
+
+
+def outgoing_event(message: rollout_pb2.RolloutEvent) -> Outgoing:
+    """A transition on its way to `rollout_events`."""
+    event_id = f"{message.model}/rollout/{message.seq}"
+    return encode(topics.ROLLOUT_EVENTS.name, message, key=message.model, event_id=event_id, source=SOURCE)
+
+
+def _utc(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)

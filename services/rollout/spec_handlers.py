@@ -1,0 +1,81 @@
+"""Applying a spec: validated as a whole, then stored and published."""
+
+import hashlib
+
+from services.rollout.control import Control, Model
+from services.rollout.domain.recipe import check_recipe
+from services.rollout.domain.spec_change import check_same_signature
+from services.rollout.messages import outgoing_spec, to_spec
+from services.rollout.store import SpecRow
+from slipway import spec
+from slipway.errors import InvalidInput, NotFound
+from slipway.spec import Spec
+
+TENANT = "default"
+
+
+async def apply_spec(control: Control, *, yaml: str, recipe: str, actor: str) -> tuple[SpecRow, bool]:
+    """Store a spec and publish it; returns it and whether anything changed.
+
+    Raises:
+        InvalidInput: Every problem of the spec with line and key, or of the recipe with its line.
+        Conflict: The model exists with another signature.
+    """
+    given = spec.parse(yaml)
+    _check_recipe(given, recipe)
+    writer = control.writer
+    try:
+        control.find(given.name)
+    except NotFound:
+        row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=1, now_s=control.clock.now_s())
+        await control.store.add_spec(writer, row, messages=[outgoing_spec(to_spec(row))])
+        control.add(Model(row=row, spec=given))
+        control.relay.wake()
+        return row, True
+    return await _revise(control, given, yaml=yaml, recipe=recipe, actor=actor)
+
+
+async def _revise(
+    control: Control, given: Spec, *, yaml: str, recipe: str, actor: str
+) -> tuple[SpecRow, bool]:
+    async with control.locked(given.name) as model:
+        if model.row.digest == _digest(yaml, recipe):
+            return model.row, False
+        check_same_signature(model.spec, given)
+        revision = model.row.revision + 1
+        now_s = control.clock.now_s()
+        row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=revision, now_s=now_s)
+        await control.store.add_spec(control.writer, row, messages=[outgoing_spec(to_spec(row))])
+        model.row, model.spec = row, given
+    control.relay.wake()
+    return row, True
+
+
+def _check_recipe(given: Spec, recipe: str) -> None:
+    if given.recipe is None:
+        if recipe.strip():
+            raise InvalidInput(f"{given.name}: a recipe was sent, but the spec has no key `recipe`")
+        return
+    if not recipe.strip():
+        raise InvalidInput(
+            f"{given.name}: the spec names recipe {given.recipe!r}, but it was not sent or is empty"
+        )
+    check_recipe(given.recipe, recipe)
+
+
+def _row(given: Spec, *, yaml: str, recipe: str, actor: str, revision: int, now_s: float) -> SpecRow:
+    return SpecRow(
+        model=given.name,
+        revision=revision,
+        tenant=TENANT,
+        yaml=yaml,
+        recipe=recipe,
+        recipe_digest=hashlib.sha256(recipe.encode()).hexdigest() if recipe else "",
+        digest=_digest(yaml, recipe),
+        applied_by=actor or "unknown",
+        applied_at_s=now_s,
+    )
+
+
+def _digest(yaml: str, recipe: str) -> str:
+    return hashlib.sha256((yaml + recipe).encode()).hexdigest()

@@ -1,0 +1,341 @@
+"""All SQL of the rollout service. Every write happens under the fence of the writer's lease."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import asyncpg
+
+from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.state_machine import State, Trigger
+from services.rollout.domain.tally import Tally
+from services.rollout.domain.tally_form import from_plain, to_plain
+from slipway import outbox
+from slipway.envelope import Outgoing
+from slipway.errors import Conflict, DeadlineExceeded, Unavailable
+from slipway.postgres import Connection, Pool
+
+_DEADLINE_S: Final = 10.0
+
+
+class Fenced(Conflict):
+    """Another process holds the lease: this one must not write any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecRow:
+    """One stored revision of a spec."""
+
+    model: str
+    revision: int
+    tenant: str
+    yaml: str
+    recipe: str
+    recipe_digest: str
+    digest: str
+    applied_by: str
+    applied_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A version that is to be rolled out, and what is known of its quality."""
+
+    model: str
+    subject: Version
+    actor: str
+    reason: str
+    quality: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Writer:
+    """Who writes, as the lease row knows it."""
+
+    holder: str
+    fence: int
+
+
+class Store:
+    """The service's schema."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def take_lease(self, holder: str, *, lease_s: float) -> Writer | None:
+        """Become the writer if nobody is; the fence grows with each new holder."""
+        async with self._connection() as connection:
+            fence = await connection.fetchval(
+                "UPDATE lease SET holder = $1, fence = fence + 1, expires_at = now() + $2 * interval '1 s' "
+                "WHERE expires_at < now() RETURNING fence",
+                holder,
+                lease_s,
+            )
+        return None if fence is None else Writer(holder=holder, fence=fence)
+
+    async def renew_lease(self, writer: Writer, *, lease_s: float) -> None:
+        """Stay the writer.
+
+        Raises:
+            Fenced: Another process took over.
+        """
+        async with self._connection() as connection:
+            renewed = await connection.fetchval(
+                "UPDATE lease SET expires_at = now() + $3 * interval '1 s' "
+                "WHERE holder = $1 AND fence = $2 RETURNING fence",
+                writer.holder,
+                writer.fence,
+                lease_s,
+            )
+        if renewed is None:
+            raise Fenced(f"lease {writer.fence} was taken over by another process")
+
+    async def release_lease(self, writer: Writer) -> None:
+        """Let a standby take over at once."""
+        async with self._connection() as connection:
+            await connection.execute(
+                "UPDATE lease SET expires_at = '-infinity' WHERE holder = $1 AND fence = $2",
+                writer.holder,
+                writer.fence,
+            )
+
+    async def read_holder(self) -> str:
+        """Who holds the lease now, or held it last."""
+        async with self._connection() as connection:
+            return str(await connection.fetchval("SELECT holder FROM lease"))
+
+    async def load_specs(self) -> list[SpecRow]:
+        """The latest revision of every model."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT DISTINCT ON (model) * FROM model_specs ORDER BY model, revision DESC"
+            )
+        return [_spec(row) for row in rows]
+
+    async def load_log(self, model: str) -> list[LogEntry]:
+        """The whole log of one model, oldest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch("SELECT * FROM rollout_log WHERE model = $1 ORDER BY seq", model)
+        return [entry_of(row) for row in rows]
+
+    async def load_events(self, model: str, *, limit: int) -> list[tuple[LogEntry, str]]:
+        """The newest entries with the champion after each, newest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT * FROM rollout_log WHERE model = $1 ORDER BY seq DESC LIMIT $2", model, limit
+            )
+        return [(entry_of(row), row["champion_version"]) for row in rows]
+
+    async def load_tally(self, model: str) -> Tally | None:
+        """The counts of the model's latest rollout."""
+        async with self._connection() as connection:
+            counts = await connection.fetchval("SELECT counts FROM tallies WHERE model = $1", model)
+        return None if counts is None else from_plain(counts)
+
+    async def load_waiting(self, model: str) -> Candidate | None:
+        """The candidate that waits for the live rollout to end."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT * FROM candidates WHERE model = $1 AND state = 'WAITING'", model
+            )
+        return None if row is None else _candidate(row)
+
+    async def knows_candidate(self, model: str, version: str) -> bool:
+        """Whether a version was announced before."""
+        async with self._connection() as connection:
+            return bool(
+                await connection.fetchval(
+                    "SELECT true FROM candidates WHERE model = $1 AND version = $2", model, version
+                )
+            )
+
+    async def load_profiles(self, model: str) -> dict[str, bytes]:
+        """Reference profiles by version."""
+        async with self._connection() as connection:
+            rows = await connection.fetch("SELECT version, profile FROM profiles WHERE model = $1", model)
+        return {row["version"]: row["profile"] for row in rows}
+
+    async def add_spec(self, writer: Writer, spec: SpecRow, *, messages: Iterable[Outgoing]) -> None:
+        """Store one more revision of a spec."""
+        async with self.writing(writer) as connection:
+            await connection.execute(
+                "INSERT INTO model_specs VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+                spec.model,
+                spec.revision,
+                spec.tenant,
+                spec.yaml,
+                spec.recipe,
+                spec.recipe_digest,
+                spec.digest,
+                spec.applied_by,
+                datetime.fromtimestamp(spec.applied_at_s, UTC),
+            )
+            await outbox.put(connection, messages)
+
+    async def put_messages(self, writer: Writer, messages: Iterable[Outgoing]) -> None:
+        """Publish again what is stored already."""
+        async with self.writing(writer) as connection:
+            await outbox.put(connection, messages)
+
+    async def put_tally(self, writer: Writer, model: str, *, tally: Tally) -> None:
+        """Store counts and the offsets they reach to."""
+        async with self.writing(writer) as connection:
+            await write_tally(connection, model, tally=tally)
+
+    async def put_profile(self, writer: Writer, subject: tuple[str, str], *, profile: bytes) -> None:
+        """Store the reference profile of (model, version)."""
+        async with self.writing(writer) as connection:
+            await connection.execute(
+                "INSERT INTO profiles VALUES ($1, $2, $3) ON CONFLICT (model, version) DO NOTHING",
+                *subject,
+                profile,
+            )
+
+    async def put_waiting(self, writer: Writer, candidate: Candidate, *, now_s: float) -> None:
+        """Let a candidate wait; an older one that waits is superseded."""
+        async with self.writing(writer) as connection:
+            note = f"version {candidate.subject.version} came before its turn"
+            await end_waiting(connection, candidate.model, state="SUPERSEDED", note=note)
+            await write_candidate(connection, candidate, state="WAITING", now_s=now_s)
+
+    @asynccontextmanager
+    async def writing(self, writer: Writer) -> AsyncIterator[Connection]:
+        """A transaction in which the writer's fence holds: nobody can take the lease meanwhile.
+
+        Raises:
+            Fenced: Another process holds the lease.
+            Conflict: Somebody appended to the log first.
+        """
+        async with self._connection() as connection, connection.transaction():
+            holds = await connection.fetchval(
+                "SELECT true FROM lease WHERE holder = $1 AND fence = $2 FOR SHARE",
+                writer.holder,
+                writer.fence,
+            )
+            if not holds:
+                raise Fenced(f"lease {writer.fence} was taken over by another process; nothing was written")
+            yield connection
+
+    @asynccontextmanager
+    async def _connection(self) -> AsyncIterator[Connection]:
+        try:
+            async with asyncio.timeout(_DEADLINE_S), self._pool.acquire() as connection:
+                yield connection
+        except asyncpg.UniqueViolationError as error:
+            raise Conflict(f"somebody else was first: {error.detail or error}") from error
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"PostgreSQL did not answer within {_DEADLINE_S:g} s") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise Unavailable(f"PostgreSQL failed: {error!r}") from error
+
+
+async def write_entry(connection: Connection, entry: LogEntry, *, champion_version: str) -> None:
+    """Append to the log; the primary key (model, seq) is the compare-and-set."""
+    await connection.execute(
+        "INSERT INTO rollout_log VALUES "
+        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        entry.model,
+        entry.seq,
+        entry.rollout_id,
+        entry.from_state,
+        entry.to_state,
+        entry.trigger,
+        entry.subject.version,
+        entry.subject.digest,
+        champion_version,
+        entry.step,
+        entry.weight_ppm,
+        entry.actor,
+        entry.reason,
+        entry.evidence,
+        entry.epoch,
+        entry.fence,
+        datetime.fromtimestamp(entry.at_s, UTC),
+    )
+
+
+async def write_tally(connection: Connection, model: str, *, tally: Tally) -> None:
+    """Replace a model's counts."""
+    await connection.execute(
+        "INSERT INTO tallies VALUES ($1, $2, $3) "
+        "ON CONFLICT (model) DO UPDATE SET rollout_id = excluded.rollout_id, counts = excluded.counts",
+        model,
+        tally.rollout_id,
+        to_plain(tally),
+    )
+
+
+async def write_candidate(connection: Connection, candidate: Candidate, *, state: str, now_s: float) -> None:
+    """Record what became of a candidate; a version that is announced again is recorded anew."""
+    await connection.execute(
+        "INSERT INTO candidates VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8) "
+        "ON CONFLICT (model, version) DO UPDATE SET state = excluded.state, note = '', "
+        "actor = excluded.actor, reason = excluded.reason, quality = excluded.quality, "
+        "recorded_at = excluded.recorded_at",
+        candidate.model,
+        candidate.subject.version,
+        candidate.subject.digest,
+        state,
+        candidate.actor,
+        candidate.reason,
+        candidate.quality,
+        datetime.fromtimestamp(now_s, UTC),
+    )
+
+
+async def end_waiting(connection: Connection, model: str, *, state: str, note: str) -> None:
+    """Let no candidate of the model wait any more."""
+    await connection.execute(
+        "UPDATE candidates SET state = $2, note = $3 WHERE model = $1 AND state = 'WAITING'",
+        model,
+        state,
+        note,
+    )
+
+
+def entry_of(row: Any) -> LogEntry:
+    """A row of the log."""
+    return LogEntry(
+        model=row["model"],
+        seq=row["seq"],
+        rollout_id=row["rollout_id"],
+        from_state=State(row["from_state"]),
+        to_state=State(row["to_state"]),
+        trigger=Trigger(row["trigger"]),
+        subject=Version(version=row["version"], digest=row["digest"]),
+        step=row["step"],
+        weight_ppm=row["weight_ppm"],
+        actor=row["actor"],
+        reason=row["reason"],
+        evidence=row["evidence"],
+        epoch=row["epoch"],
+        fence=row["fence"],
+        at_s=row["at"].timestamp(),
+    )
+
+
+def _spec(row: Any) -> SpecRow:
+    return SpecRow(
+        model=row["model"],
+        revision=row["revision"],
+        tenant=row["tenant"],
+        yaml=row["yaml"],
+        recipe=row["recipe"],
+        recipe_digest=row["recipe_digest"],
+        digest=row["digest"],
+        applied_by=row["applied_by"],
+        applied_at_s=row["applied_at"].timestamp(),
+    )
+
+
+def _candidate(row: Any) -> Candidate:
+    return Candidate(
+        model=row["model"],
+        subject=Version(version=row["version"], digest=row["digest"]),
+        actor=row["actor"],
+        reason=row["reason"],
+        quality=row["quality"],
+    )

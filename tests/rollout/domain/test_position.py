@@ -1,0 +1,151 @@
+import pytest
+
+from services.rollout.domain.position import KEPT_CHAMPIONS, START, apply, fold
+from services.rollout.domain.route_table import fold_routes, routes_of
+from services.rollout.domain.state_machine import State, Trigger
+from slipway.errors import Conflict
+from tests.rollout.rollouts import NAMES, History, canary_at, spoil
+
+
+def _roles(history: History) -> dict[str, tuple[str, int]]:
+    return {a.version.version: (a.role, a.weight_ppm) for a in routes_of(history.position).arms}
+
+
+def test_a_model_without_a_rollout_has_no_arms() -> None:
+    assert routes_of(START).arms == ()
+
+
+def test_the_first_version_takes_everything_once_it_is_ready() -> None:
+    history = History()
+    history.add(Trigger.START, version=1)
+    assert _roles(history) == {"1": ("warming", 0)}
+    history.add(Trigger.READY_FIRST, weight_ppm=1_000_000)
+    assert _roles(history) == {"1": ("champion", 1_000_000)}
+    assert (history.position.rollouts, history.position.promoted) == (1, 1)
+
+
+def test_a_canary_grows_bakes_and_leaves_the_old_champion_warm() -> None:
+    history = canary_at(5)
+    assert _roles(history) == {"2": ("canary", 50_000), "1": ("champion", 950_000)}
+    history.add(Trigger.STEP_PASSED, step=1, weight_ppm=250_000)
+    assert _roles(history) == {"2": ("canary", 250_000), "1": ("champion", 750_000)}
+    history.add(Trigger.STEPS_PASSED, weight_ppm=1_000_000)
+    assert _roles(history) == {"2": ("champion", 1_000_000), "1": ("standby", 0)}
+    history.add(Trigger.BAKED, weight_ppm=1_000_000)
+    assert history.position.state is State.DONE
+    assert _roles(history) == {"2": ("champion", 1_000_000), "1": ("standby", 0)}
+    assert history.position.share_by_epoch == ()
+
+
+def test_the_canary_stands_first_so_that_a_growing_share_moves_no_unit_back() -> None:
+    assert [a.role for a in routes_of(canary_at(5).position).arms] == ["canary", "champion"]
+
+
+def test_the_standby_stays_warm_until_the_next_rollout_bakes() -> None:
+    history = History().promote(1).promote(2)
+    history.add(Trigger.START, version=3)
+    assert _roles(history) == {"2": ("champion", 1_000_000), "1": ("standby", 0), "3": ("warming", 0)}
+    history.add(Trigger.READY_FULL, weight_ppm=1_000_000)
+    assert _roles(history) == {"3": ("champion", 1_000_000), "2": ("standby", 0)}
+
+
+def test_a_harmful_bake_gives_everything_back_at_once() -> None:
+    history = canary_at(5)
+    history.add(Trigger.STEPS_PASSED, weight_ppm=1_000_000)
+    history.add(Trigger.GUARD_FAILED)
+    assert history.position.state is State.ROLLED_BACK
+    assert _roles(history) == {"1": ("champion", 1_000_000)}
+    assert history.position.rolled_back == 1
+
+
+def test_an_aborted_canary_leaves_the_champion_and_its_standby() -> None:
+    history = History().promote(1).promote(2)
+    history.add(Trigger.START, version=3)
+    history.add(Trigger.READY, step=0, weight_ppm=50_000)
+    history.add(Trigger.ABORT)
+    assert _roles(history) == {"2": ("champion", 1_000_000), "1": ("standby", 0)}
+
+
+def test_rollback_after_done_makes_the_standby_champion() -> None:
+    history = History().promote(1).promote(2)
+    history.add(Trigger.ROLLBACK)
+    assert _roles(history) == {"1": ("champion", 1_000_000)}
+    assert history.position.previous == ()
+
+
+def test_a_second_rollback_warms_the_version_before_first() -> None:
+    history = History().promote(1).promote(2).promote(3)
+    history.add(Trigger.ROLLBACK)
+    assert history.position.standby is None
+    history.add(Trigger.RESTORE, version=1)
+    assert _roles(history) == {"2": ("champion", 1_000_000), "1": ("warming", 0)}
+    history.add(Trigger.RESTORED)
+    assert _roles(history) == {"1": ("champion", 1_000_000)}
+    assert history.position.rollouts == 3
+
+
+def test_the_standby_may_be_rolled_out_again() -> None:
+    history = History().promote(1).promote(2)
+    history.add(Trigger.START, version=1)
+    assert _roles(history) == {"2": ("champion", 1_000_000), "1": ("warming", 0)}
+    history.add(Trigger.READY, step=0, weight_ppm=50_000)
+    assert _roles(history) == {"1": ("canary", 50_000), "2": ("champion", 950_000)}
+
+
+def test_a_reconciled_table_is_the_same_under_a_newer_epoch() -> None:
+    history = canary_at(5)
+    arms, step_epoch = routes_of(history.position).arms, history.position.step_epoch
+    history.add(Trigger.RECONCILE)
+    assert routes_of(history.position).arms == arms
+    assert history.position.step_epoch == step_epoch
+    assert history.position.share_by_epoch[-1] == (history.position.epoch, 50_000)
+    resting = History().promote(1)
+    resting.add(Trigger.RECONCILE)
+    assert resting.position.share_by_epoch == ()
+
+
+def test_only_so_many_former_champions_are_kept() -> None:
+    history = History()
+    for version in range(1, KEPT_CHAMPIONS + 5):
+        history.promote(version)
+    assert len(history.position.previous) == KEPT_CHAMPIONS
+    assert history.position.previous[-1] == NAMES[KEPT_CHAMPIONS + 3]
+
+
+def test_each_rollout_shuffles_the_units_anew() -> None:
+    history = History().promote(1)
+    first = history.position.salt
+    history.add(Trigger.START, version=2)
+    assert history.position.salt != first
+
+
+def test_replay_of_the_log_leads_to_the_same_place() -> None:
+    history = canary_at(5)
+    history.add(Trigger.STEPS_PASSED, weight_ppm=1_000_000)
+    history.add(Trigger.ABORT)
+    assert fold(history.entries) == history.position
+    assert fold_routes(history.entries) == routes_of(history.position)
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seq": 9}, {"epoch": 1}, {"from_state": State.BAKE}, {"to_state": State.DONE}]
+)
+def test_a_broken_log_is_refused(changes: dict[str, object]) -> None:
+    history = canary_at(5)
+    last = history.entries[-1]
+    with pytest.raises(Conflict, match="does not follow"):
+        fold([*history.entries[:-1], spoil(last, **changes)])
+
+
+def test_there_is_no_way_back_from_the_first_version() -> None:
+    history = History().promote(1)
+    entry = spoil(
+        history.entries[-1],
+        seq=3,
+        epoch=3,
+        from_state=State.DONE,
+        to_state=State.ROLLED_BACK,
+        trigger=Trigger.ROLLBACK,
+    )
+    with pytest.raises(Conflict, match="no former champion"):
+        apply(history.position, entry)

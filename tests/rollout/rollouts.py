@@ -1,0 +1,103 @@
+"""Short ways to rollout logs, for tests."""
+
+from dataclasses import replace
+
+from services.rollout.domain.decision import Decision
+from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.observation import Observation, Outcome
+from services.rollout.domain.position import START, Position, apply
+from services.rollout.domain.state_machine import Trigger, next_state
+
+NAMES = {number: Version(version=str(number), digest=f"{number:064x}") for number in range(1, 100)}
+
+
+class History:
+    """A log in the making."""
+
+    def __init__(self) -> None:
+        self.entries: list[LogEntry] = []
+        self.position: Position = START
+
+    def add(
+        self,
+        trigger: Trigger,
+        *,
+        version: int | None = None,
+        step: int = -1,
+        weight_ppm: int = 0,
+        quality: str = "",
+        at_s: float = 0.0,
+    ) -> Position:
+        """Append one entry about `version`, or about the one that is on its way."""
+        position = self.position
+        subject = NAMES[version] if version else position.subject or self.entries[-1].subject
+        begins = trigger in (Trigger.START, Trigger.RESTORE)
+        entry = LogEntry(
+            model="m",
+            seq=position.seq + 1,
+            rollout_id=f"r{position.seq + 1}" if begins else position.rollout_id,
+            from_state=position.state,
+            to_state=next_state(position.state, trigger),
+            trigger=trigger,
+            subject=subject,
+            step=step,
+            weight_ppm=weight_ppm,
+            actor="test",
+            reason="because",
+            evidence={"quality": quality} if quality else {},
+            epoch=position.epoch + 1,
+            fence=1,
+            at_s=at_s,
+        )
+        self.position = apply(position, entry)
+        self.entries.append(entry)
+        return self.position
+
+    def decide(self, decision: Decision | None) -> Position:
+        """Append what was decided."""
+        assert decision is not None
+        return self.add(decision.trigger, step=decision.step, weight_ppm=decision.weight_ppm)
+
+    def promote(self, version: int) -> "History":
+        """Bring a version all the way."""
+        self.add(Trigger.START, version=version)
+        if self.position.champion is None:
+            self.add(Trigger.READY_FIRST, weight_ppm=1_000_000)
+            return self
+        self.add(Trigger.READY_FULL, weight_ppm=1_000_000)
+        self.add(Trigger.BAKED, weight_ppm=1_000_000)
+        return self
+
+
+def canary_at(percent: float, *, quality: str = "") -> History:
+    """Version 1 is champion, version 2 canary."""
+    history = History().promote(1)
+    history.add(Trigger.START, version=2, quality=quality)
+    history.add(Trigger.READY, step=0, weight_ppm=round(percent * 10_000))
+    return history
+
+
+def seen(
+    version: int,
+    *,
+    offset: int,
+    epoch: int,
+    outcome: Outcome = "good",
+    rows: int = 1,
+    classes: tuple[tuple[str, int], ...] = (),
+) -> Observation:
+    """One record."""
+    return Observation(
+        source="predictions/0",
+        offset=offset,
+        version=str(version),
+        route_epoch=epoch,
+        rows=rows,
+        outcome=outcome,
+        classes=classes,
+    )
+
+
+def spoil(entry: LogEntry, **changes: object) -> LogEntry:
+    """An entry that was tampered with."""
+    return replace(entry, **changes)  # type: ignore[arg-type]
