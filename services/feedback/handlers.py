@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 
 from services.feedback import metrics
 from services.feedback.counting import count_batch
-from services.feedback.domain.claim import Reason, Refusal
+from services.feedback.domain.claim import Refusal
+from services.feedback.domain.form import is_storable
 from services.feedback.domain.identity import id_digest, key_digest
 from services.feedback.domain.join import is_published
 from services.feedback.domain.label import LabelRules
@@ -159,14 +160,10 @@ async def _take_parked(transaction: JoinTransaction, fresh: Sequence[Record]) ->
 
 
 async def _predictions(transaction: JoinTransaction, items: Sequence[Item]) -> dict[bytes, Prediction]:
-    """The predictions that items name, also those named with a bad token: it tells whose trouble it is."""
-    ids = {i.claim.subject.prediction_id for i in items if _is_nameable(i)}
+    """The predictions that items name, also refused ones: it tells whose trouble they are."""
+    ids = {i.claim.subject.prediction_id for i in items if is_storable(i.claim.subject.prediction_id)}
     keys = {i.subject for i in items if i.subject and not i.claim.subject.prediction_id}
     return await transaction.predictions(ids - {""}, keys)
-
-
-def _is_nameable(item: Item) -> bool:
-    return not isinstance(item.verdict, Refusal) or item.verdict.reason is Reason.BAD_TOKEN
 
 
 def _row_keys(items: Sequence[Item], predictions: Mapping[bytes, Prediction]) -> list[RowKey]:

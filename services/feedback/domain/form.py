@@ -19,6 +19,11 @@ def fault_of(claim: Claim) -> Refusal | None:
     return next(_faults(claim), None)
 
 
+def is_storable(text: str) -> bool:
+    """Whether a stranger's text may be handed to the store."""
+    return len(text) <= MAX_CHARACTERS and "\0" not in text
+
+
 def _faults(claim: Claim) -> Iterator[Refusal]:
     for name, text in _texts(claim).items():
         if len(text) > MAX_CHARACTERS:

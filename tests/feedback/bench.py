@@ -1,0 +1,331 @@
+"""The feedback service as a process of its own, on the real Kafka and in a database of its own.
+
+It has its own token secret, so a feedback service that runs beside it believes none of its feedback.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc.aio
+import numpy as np
+import requests
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from slipway import envelope, tensors, tokens
+from slipway.envelope import Event
+from slipway.ids import new_id
+from slipway.ports import ports
+from slipway.rpc import operator_metadata
+from slipway.stack.environment import cli_environment
+from slipway.stack.layout import find_layout
+from slipway.stack.postgres_server import admin_dsn
+from slipway.tokens import Owner
+from slipway.v1.feedback_pb2 import FeedbackReceived, SummarizeFeedbackRequest
+from slipway.v1.feedback_pb2_grpc import FeedbackQueriesStub
+from slipway.v1.predictions_pb2 import PredictionContext, PredictionServed
+from slipway.v1.rollout_pb2 import ModelSpec
+from slipway.v1.tensors_pb2 import Payload
+
+ANNA, BERT = Owner("default", "anna"), Owner("default", "bert")
+WITHIN_S = 60.0
+SPEC = """
+name: {name}
+task: {task}
+features: [{{name: a}}, {{name: b}}]
+label: {{name: y, {label}}}
+"""
+CLASSES = 'classes: ["0", "1"]'
+
+
+async def until(what: str, check: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask again until the answer is true; returns it."""
+    deadline = time.monotonic() + WITHIN_S
+    while not (answer := await check()):
+        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
+        await asyncio.sleep(0.05)
+    return answer
+
+
+@dataclass(kw_only=True)
+class Service:
+    """One feedback process that can be killed and started again."""
+
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "services.feedback"]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def wait_ready(self) -> None:
+        url = f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz"
+        deadline = time.monotonic() + WITHIN_S
+        while not _is_ready(url):
+            assert self.process is not None
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).status_code == 200
+    except requests.ConnectionError:
+        return False
+
+
+@contextmanager
+def own_service(folder: Path, **settings: str) -> Iterator[Service]:
+    """A service in a fresh database with fresh secrets; both are gone at the end."""
+    (folder / "secrets").mkdir()
+    for name in (tokens.SECRET_FILE, "operator.token"):
+        (folder / "secrets" / name).write_text(secrets.token_hex(32))
+    database = f"feedback_test_{secrets.token_hex(4)}"
+    owner = os.environ.get("SLIPWAY_TEST_POSTGRES_ADMIN_DSN") or admin_dsn(find_layout(), ports())
+    asyncio.run(_execute(owner, f"CREATE DATABASE {database}"))
+    grpc_port, http_port = _free_port(), _free_port()
+    own = {
+        "SLIPWAY_POSTGRES_DSN": owner.rpartition("/")[0] + "/" + database,
+        "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
+        "SLIPWAY_STATE_DIR": str(folder),
+        "SLIPWAY_GRPC_PORT": str(grpc_port),
+        "SLIPWAY_HTTP_PORT": str(http_port),
+        "SLIPWAY_CONSUMER_GROUP": f"test.{database}",
+        "SLIPWAY_HOUSEKEEPING_EVERY_S": "0.2",
+    }
+    service = Service(environment={**cli_environment(), **os.environ, **own, **settings}, log=folder / "log")
+    try:
+        yield service
+    finally:
+        if service.process is not None:
+            service.kill()
+        asyncio.run(_execute(owner, f"DROP DATABASE {database} WITH (FORCE)"))
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=10, ssl=False)
+    try:
+        await connection.execute(statement, timeout=30)
+    finally:
+        await connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return int(it.getsockname()[1])
+
+
+async def skip_history(bootstrap: str, group: str) -> None:
+    """Let a new group begin at the end of its topics: what others did before is not its business."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(t, p) for t in ("predictions", "feedback") for p in range(4)]
+        consumer.assign(partitions)
+        await consumer.commit(await consumer.end_offsets(partitions))
+    finally:
+        await consumer.stop()
+
+
+async def publish_specs(bootstrap: str, specs: Mapping[str, str]) -> None:
+    """Announce specs as rollout does; an empty text takes one back."""
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await producer.start()
+    try:
+        for name, text in specs.items():
+            spec = ModelSpec(name=name, tenant="default", revision=1, yaml=text)
+            out = envelope.encode("model_specs", spec, key=name, event_id=new_id(), source="test")
+            value = out.value if text else None
+            await producer.send_and_wait(out.topic, value, key=name.encode(), headers=list(out.headers))
+    finally:
+        await producer.stop()
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """What a client application, the gateway and the readers of `labels` do around the service."""
+
+    model: str
+    secret: bytes
+    group: str
+    producer: AIOKafkaProducer
+    reader: AIOKafkaConsumer
+    stub: Any
+    operator_token: str
+    database: Any
+    events: list[Event] = field(default_factory=list)
+    dead: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
+
+    def token(self, subject: str, owner: Owner = ANNA) -> str:
+        return tokens.issue(self.secret, subject=subject, owner=owner)
+
+    async def serve(self, *, rows: int = 1, key: str = "", owner: Owner = ANNA, **more: Any) -> str:
+        """Record a prediction that was served; returns its id."""
+        message = self.record(rows=rows, key=key, owner=owner, **more)
+        await self.publish_record(message)
+        return message.context.prediction_id
+
+    def record(self, *, rows: int = 1, key: str = "", owner: Owner = ANNA, **more: Any) -> PredictionServed:
+        served_at = Timestamp()
+        served_at.FromNanoseconds(more.pop("served_at_ns", time.time_ns()))
+        context = PredictionContext(
+            **{"prediction_id": new_id(), "model": self.model} | more,
+            tenant=owner.tenant,
+            principal=owner.principal,
+            version="3",
+            digest="d" * 64,
+            arm="champion",
+            route_epoch=7,
+            business_key=key,
+            served_at=served_at,
+            rows=rows,
+        )
+        inputs = np.arange(rows * 2, dtype=np.float32).reshape(rows, 2)
+        labels = np.array([b"1"] * rows, dtype=object)
+        probabilities = np.tile(np.array([0.25, 0.75], dtype=np.float32), (rows, 1))
+        payload = Payload(
+            inputs=[tensors.to_tensor("features", inputs)],
+            outputs=[tensors.to_tensor("label", labels), tensors.to_tensor("probabilities", probabilities)],
+        )
+        return PredictionServed(context=context, payload=payload)
+
+    async def publish_record(self, message: PredictionServed) -> None:
+        identity = message.context.prediction_id
+        out = envelope.encode("predictions", message, key=identity, event_id=identity, source="gateway")
+        await self.producer.send_and_wait(
+            out.topic, out.value, key=identity.encode(), headers=list(out.headers)
+        )
+
+    async def send(self, *, owner: Owner = ANNA, event_id: str = "", **message: Any) -> None:
+        """Publish feedback as protobuf, with the right token unless another is given."""
+        subject = message.get("prediction_id") or tokens.subject_of_key(message.get("business_key", ""))
+        feedback = FeedbackReceived(**{"feedback_token": self.token(subject, owner)} | message)
+        headers = [("ce_id", event_id.encode())] if event_id else []
+        await self.send_raw(feedback.SerializeToString(), key=subject, headers=headers)
+
+    async def send_raw(self, value: bytes | None, *, key: str, headers: list[tuple[str, bytes]]) -> None:
+        await self.producer.send_and_wait("feedback", value, key=key.encode(), headers=headers)
+
+    async def labels(self, count: int) -> list[Event]:
+        """The first `count` distinct label events of this model."""
+        await until(f"{count} label events of {self.model}", lambda: self._collected(count))
+        return self.distinct()
+
+    async def _collected(self, count: int) -> bool:
+        await self.collect()
+        return len(self.distinct()) >= count
+
+    def distinct(self) -> list[Event]:
+        return list({event.event_id: event for event in reversed(self.events)}.values())[::-1]
+
+    async def dead_letters(self, count: int) -> list[tuple[bytes, dict[str, str]]]:
+        async def arrived() -> bool:
+            await self.collect()
+            return len(self.dead) >= count
+
+        await until(f"{count} dead letters", arrived)
+        return self.dead
+
+    async def collect(self) -> None:
+        """Read what is new in `labels` and `feedback.dlq`."""
+        for records in (await self.reader.getmany(timeout_ms=50)).values():
+            for r in records:
+                if r.topic == "labels":
+                    self._take_label(r)
+                else:
+                    headers = {name: raw.decode() for name, raw in r.headers}
+                    if headers["slipway_group"] == self.group:
+                        self.dead.append((r.value, headers))
+
+    def _take_label(self, r: Any) -> None:
+        event = envelope.decode(r.topic, key=r.key, value=r.value, headers=r.headers)
+        if event.message.model == self.model:
+            self.events.append(event)
+
+    async def summary(self) -> Any:
+        request = SummarizeFeedbackRequest(model=self.model)
+        return await self.stub.Summarize(request, metadata=operator_metadata(self.operator_token), timeout=10)
+
+    async def reaches(self, **wanted: Any) -> Any:
+        """Wait until the summary shows these values; returns it."""
+
+        async def check() -> Any:
+            summary = await self.summary()
+            shown = {name: _plain(getattr(summary, name)) for name in wanted}
+            return summary if shown == wanted else None
+
+        return await until(f"{wanted} of {self.model}", check)
+
+    async def quarantined(self) -> dict[str, str]:
+        """Detail by reason of what is kept apart for this model or for none."""
+        rows = await self.database.fetch(
+            "SELECT reason, detail FROM quarantine WHERE model IN ('', $1)", self.model
+        )
+        return {row["reason"]: row["detail"] for row in rows}
+
+
+def _plain(value: Any) -> Any:
+    return dict(value) if isinstance(value, Mapping) else value
+
+
+@asynccontextmanager
+async def bench(service: Service, model: str) -> AsyncIterator[Bench]:
+    """Clients of a running service, reading `labels` and `feedback.dlq` from now on."""
+    environment = service.environment
+    bootstrap = environment["SLIPWAY_KAFKA_BOOTSTRAP"]
+    folder = Path(environment["SLIPWAY_SECRETS_DIR"])
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5)
+    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await producer.start()
+    await reader.start()
+    partitions = [TopicPartition("labels", p) for p in range(4)] + [TopicPartition("feedback.dlq", 0)]
+    reader.assign(partitions)
+    await reader.seek_to_end(*partitions)
+    database = await asyncpg.connect(environment["SLIPWAY_POSTGRES_DSN"], timeout=10)
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{environment['SLIPWAY_GRPC_PORT']}") as channel:
+            yield Bench(
+                model=model,
+                secret=(folder / tokens.SECRET_FILE).read_text().encode(),
+                group=environment["SLIPWAY_CONSUMER_GROUP"],
+                producer=producer,
+                reader=reader,
+                stub=FeedbackQueriesStub(channel),
+                operator_token=(folder / "operator.token").read_text(),
+                database=database,
+            )
+    finally:
+        await database.close()
+        await reader.stop()
+        await producer.stop()
+
+
+def names(prefix: str, kinds: Iterable[str]) -> dict[str, str]:
+    """A model name for each kind, unlike those of any other run."""
+    run = secrets.token_hex(3)
+    return {kind: f"{prefix}-{run}-{kind}" for kind in kinds}
