@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from slipway.stack.credentials import make_secrets, password_file
+from slipway.stack.environment import SERVICES, cli_environment, service_environment
+from slipway.stack.role_provision import ROLES
+
+
+@pytest.fixture
+def environ(tmp_path: Path) -> dict[str, str]:
+    (tmp_path / "secrets").mkdir()
+    make_secrets(tmp_path / "secrets", names=[password_file(role) for role in ROLES])
+    return {"SLIPWAY_HOME": str(tmp_path), "SLIPWAY_PORT_OFFSET": "1000"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_finds_every_other(name: str, environ: dict[str, str]) -> None:
+    variables = service_environment(name, environ)
+    for other in SERVICES:
+        assert variables[f"SLIPWAY_{other.upper()}_TARGET"].startswith("127.0.0.1:")
+
+
+def test_a_service_gets_its_own_ports_and_role(environ: dict[str, str]) -> None:
+    variables = service_environment("feedback", environ)
+    assert variables["SLIPWAY_GRPC_PORT"] == "19020"
+    assert variables["SLIPWAY_POSTGRES_DSN"].startswith("postgresql://feedback:")
+    assert variables["SLIPWAY_POSTGRES_DSN"].endswith("@127.0.0.1:16432/slipway")
+
+
+def test_only_those_who_use_ray_get_its_token(environ: dict[str, str]) -> None:
+    assert "RAY_AUTH_TOKEN_PATH" in service_environment("inference", environ)
+    assert "RAY_AUTH_TOKEN_PATH" not in service_environment("gateway", environ)
+
+
+def test_commands_get_no_database(environ: dict[str, str]) -> None:
+    assert not any("POSTGRES" in variable for variable in cli_environment(environ))
