@@ -9,6 +9,11 @@ from slipway.stack.readiness import tcp_open
 from slipway.stack.stack_status import PartStatus
 
 
+def shown(console: Console) -> str:
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def text_console() -> Console:
     return Console(file=io.StringIO(), width=120, force_terminal=False)
 
@@ -26,14 +31,14 @@ def test_without_a_terminal_each_part_gets_one_line_when_it_is_ready() -> None:
     with AscentView([part("kafka")], console) as view:
         view.report(Progress(part="kafka", phase=Phase.STARTING))
         view.report(Progress(part="kafka", phase=Phase.READY))
-    assert console.file.getvalue().startswith("kafka            ready after 0.0 s")
+    assert shown(console).startswith("kafka            ready after 0.0 s")
 
 
 def test_a_part_that_ran_already_is_told_apart() -> None:
     console = text_console()
     with AscentView([part("kafka")], console) as view:
         view.report(Progress(part="kafka", phase=Phase.READY, was_running=True))
-    assert "ready (was running)" in console.file.getvalue()
+    assert "ready (was running)" in shown(console)
 
 
 def test_the_table_has_a_total_of_memory() -> None:
@@ -45,5 +50,5 @@ def test_the_table_has_a_total_of_memory() -> None:
         for name in ("kafka", "ray")
     ]
     console.print(status_table(rows))
-    assert "1:02:03" in console.file.getvalue()
-    assert "20 MiB" in console.file.getvalue()
+    assert "1:02:03" in shown(console)
+    assert "20 MiB" in shown(console)

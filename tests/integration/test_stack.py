@@ -14,12 +14,12 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from slipway.ports import ports
-from slipway.stack.bring_up import bring_up
+from slipway.stack.bring_up import Progress, bring_up
 from slipway.stack.environment import service_environment
 from slipway.stack.layout import REPOSITORY
 from slipway.stack.processes import find_ours
 from slipway.stack.role_provision import SERVICE_ROLES
-from slipway.stack.stack import build_stack
+from slipway.stack.stack import Stack, build_stack
 from slipway.stack.stack_status import PartStatus, stack_status
 from slipway.stack.supervision import Supervision
 from slipway.topics import TOPICS
@@ -53,6 +53,7 @@ def test_nothing_listens_outside_loopback(stack: Stack) -> None:
         (connection.laddr, psutil.Process(connection.pid).cmdline()[:3])
         for connection in psutil.net_connections(kind="tcp")
         if connection.status == psutil.CONN_LISTEN
+        and connection.laddr
         and connection.pid in ours
         and not is_loopback(connection.laddr.ip)
     ]
@@ -93,6 +94,7 @@ def test_secrets_are_readable_by_the_owner_alone(stack: Stack) -> None:
 
 def test_a_killed_part_comes_back(stack: Stack) -> None:
     victim = next(row for row in stack_status(stack) if row.name == "prometheus")
+    assert victim.pid is not None
     os.kill(victim.pid, signal.SIGKILL)
     again = wait_for_ready(stack, "prometheus", other_than=victim.pid)
     assert again.restarts == victim.restarts + 1
@@ -123,7 +125,7 @@ def test_a_port_that_is_taken_is_named_with_its_holder(stack: Stack, tmp_path: P
 
 
 def test_bringing_up_what_is_ready_reports_only_that_it_was_running(stack: Stack) -> None:
-    steps = []
+    steps: list[Progress] = []
     bring_up(stack, stack.parts, report=steps.append)
     assert all(step.was_running for step in steps)
 

@@ -14,15 +14,18 @@ from slipway.stack.processes import describe, end, family, find_ours, listeners,
 @pytest.fixture
 def marked(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     environ = {**os.environ, HOME_MARK: str(tmp_path), PART_MARK: "sleeper"}
-    process = subprocess.Popen([sys.executable, "-c", "print(1, flush=True); input()"], env=environ, **PIPES)
+    process = subprocess.Popen(
+        [sys.executable, "-c", "print(1, flush=True); input()"],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     # Its first line proves that exec is done, so that the environment is its own.
+    assert process.stdout is not None
     process.stdout.readline()
     yield process
     process.kill()
     process.communicate()
-
-
-PIPES = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
 
 
 def test_a_marked_process_is_found_and_ended(tmp_path: Path, marked: subprocess.Popen[bytes]) -> None:

@@ -11,7 +11,7 @@ from slipway.stack.ray_head import ray_part
 
 def test_the_broker_s_version_is_the_one_maven_fetches() -> None:
     tree = ElementTree.parse(DEPLOY / "kafka" / "pom.xml")
-    assert tree.find("{http://maven.apache.org/POM/4.0.0}version").text == kafka_broker.VERSION
+    assert tree.findtext("{http://maven.apache.org/POM/4.0.0}version") == kafka_broker.VERSION
 
 
 def test_every_listener_of_kafka_is_on_loopback() -> None:
