@@ -10,6 +10,9 @@ class RecentlySeen:
         self._capacity = capacity
         self._ids: OrderedDict[str, None] = OrderedDict()
 
+    def __contains__(self, identifier: str) -> bool:
+        return identifier in self._ids
+
     def add(self, identifier: str) -> bool:
         """Remember an identifier; whether it was new."""
         if identifier in self._ids:
