@@ -1,0 +1,362 @@
+"""The rollout service as a process of its own: real Kafka and PostgreSQL, a database of its own.
+
+Replicas are what the test says they are: a small InferenceDirectory stands in for the inference service.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import grpc.aio
+import numpy as np
+import requests
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from slipway import envelope, tensors
+from slipway.ids import new_id
+from slipway.ports import ports
+from slipway.rpc import operator_metadata
+from slipway.stack.environment import cli_environment
+from slipway.stack.layout import find_layout
+from slipway.stack.postgres_server import admin_dsn
+from slipway.v1 import inference_pb2, inference_pb2_grpc, predictions_pb2, retraining_pb2, rollout_pb2
+from slipway.v1.rollout_pb2_grpc import RolloutControlStub
+from slipway.v1.tensors_pb2 import Payload
+
+WITHIN_S = 60.0
+SPEC = """
+name: {name}
+task: binary
+features: [{{name: a}}, {{name: b}}]
+label: {{name: y, classes: ["0", "1"]}}
+rollout:
+  steps: [{{weight_percent: 10, min_rows: 20}}, {{weight_percent: 50, min_rows: 20}}]
+  bake_rows: 20
+  warm_deadline_s: {warm_deadline_s}
+  deadline_s: {deadline_s}
+"""
+
+
+async def until(what: str, check: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask again until the answer is true; returns it."""
+    deadline = time.monotonic() + WITHIN_S
+    while not (answer := await check()):
+        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
+        await asyncio.sleep(0.02)
+    return answer
+
+
+class Replicas(inference_pb2_grpc.InferenceDirectoryServicer):
+    """An inference service whose replicas get ready when the test says so."""
+
+    def __init__(self) -> None:
+        self.states: dict[tuple[str, str], tuple[str, str]] = {}
+        self.is_ready_by_default = True
+
+    async def GetVersion(self, request: Any, _context: Any) -> inference_pb2.VersionEndpoints:
+        default = ("READY", "") if self.is_ready_by_default else ("LOADING", "")
+        state, message = self.states.get((request.model, request.version), default)
+        return inference_pb2.VersionEndpoints(
+            model=request.model,
+            version=request.version,
+            digest=digest_of(request.version),
+            state=state,
+            message=message,
+        )
+
+
+def digest_of(version: str) -> str:
+    return f"{int(version):064x}"
+
+
+@dataclass(kw_only=True)
+class Service:
+    """One rollout process that can be killed and started again."""
+
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", "services.rollout"]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        url = f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz"
+        with suppress(requests.ConnectionError):
+            return requests.get(url, timeout=2).status_code == 200
+        return False
+
+    async def wait_ready(self) -> None:
+        async def ready() -> bool:
+            return await asyncio.to_thread(self.is_ready)
+
+        await until(f"rollout to be ready; see {self.log}", ready)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+    def twin(self) -> "Service":
+        """A second process on the same database."""
+        own = {"SLIPWAY_GRPC_PORT": str(_free_port()), "SLIPWAY_HTTP_PORT": str(_free_port())}
+        return Service(environment=self.environment | own, log=self.log.with_suffix(".twin"))
+
+
+@contextmanager
+def own_service(folder: Path) -> Iterator[Service]:
+    """A service with a fresh database and fresh secrets; both are gone at the end."""
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "operator.token").write_text(secrets.token_hex(32))
+    database = f"rollout_test_{secrets.token_hex(4)}"
+    owner = os.environ.get("SLIPWAY_TEST_POSTGRES_ADMIN_DSN") or admin_dsn(find_layout(), ports())
+    asyncio.run(_execute(owner, f"CREATE DATABASE {database}"))
+    own = {
+        "SLIPWAY_POSTGRES_DSN": owner.rpartition("/")[0] + "/" + database,
+        "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
+        "SLIPWAY_STATE_DIR": str(folder),
+        "SLIPWAY_GRPC_PORT": str(_free_port()),
+        "SLIPWAY_HTTP_PORT": str(_free_port()),
+        "SLIPWAY_INFERENCE_TARGET": f"127.0.0.1:{_free_port()}",
+        "SLIPWAY_CONSUMER_GROUP": f"test.{database}",
+        "SLIPWAY_LEASE_S": "1.0",
+    }
+    service = Service(environment={**cli_environment(), **os.environ, **own}, log=folder / "log")
+    asyncio.run(_skip_history(service))
+    try:
+        yield service
+    finally:
+        if service.process is not None:
+            service.kill()
+        asyncio.run(_execute(owner, f"DROP DATABASE {database} WITH (FORCE)"))
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=10, ssl=False)
+    try:
+        await connection.execute(statement, timeout=30)
+    finally:
+        await connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return int(it.getsockname()[1])
+
+
+async def _skip_history(service: Service) -> None:
+    """Let the groups begin at the end of their topics: what others did before is not their business."""
+    bootstrap, prefix = (
+        service.environment["SLIPWAY_KAFKA_BOOTSTRAP"],
+        service.environment["SLIPWAY_CONSUMER_GROUP"],
+    )
+    for topic in ("predictions", "candidates"):
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=bootstrap, group_id=f"{prefix}.{topic}", enable_auto_commit=False
+        )
+        await consumer.start()
+        try:
+            partitions = [TopicPartition(topic, p) for p in range(4)]
+            consumer.assign(partitions)
+            await consumer.commit(await consumer.end_offsets(partitions))
+        finally:
+            await consumer.stop()
+
+
+@dataclass(kw_only=True)
+class Bench:
+    """What operators, gateways and retraining do around the service, for one model."""
+
+    service: Service
+    model: str
+    replicas: Replicas
+    producer: AIOKafkaProducer
+    reader: AIOKafkaConsumer
+    stub: Any
+    metadata: Any
+    database: Any
+    events: list[rollout_pb2.RolloutEvent] = field(default_factory=list)
+    tables: list[rollout_pb2.RouteTable] = field(default_factory=list)
+    specs: list[rollout_pb2.ModelSpec] = field(default_factory=list)
+
+    def yaml(self, *, warm_deadline_s: float = 60, deadline_s: float = 60) -> str:
+        return SPEC.format(name=self.model, warm_deadline_s=warm_deadline_s, deadline_s=deadline_s)
+
+    async def apply(self, yaml: str | None = None, *, recipe: str = "") -> Any:
+        request = rollout_pb2.ApplySpecRequest(yaml=yaml or self.yaml(), recipe=recipe, actor="anna")
+        return await self._call(self.stub.ApplySpec, request)
+
+    async def start(self, version: str) -> Any:
+        request = rollout_pb2.StartRolloutRequest(
+            model=self.model, version=version, digest=digest_of(version), actor="anna"
+        )
+        return await self._call(self.stub.StartRollout, request)
+
+    async def abort(self) -> Any:
+        return await self._call(self.stub.Abort, rollout_pb2.RolloutCommand(model=self.model, actor="anna"))
+
+    async def rollback(self) -> Any:
+        return await self._call(
+            self.stub.Rollback, rollout_pb2.RolloutCommand(model=self.model, actor="anna")
+        )
+
+    async def status(self) -> Any:
+        return await self._call(
+            self.stub.GetStatus, rollout_pb2.RolloutStatusRequest(model=self.model, events=50)
+        )
+
+    async def _call(self, method: Any, request: Any) -> Any:
+        return await method(request, metadata=self.metadata, timeout=10, wait_for_ready=True)
+
+    async def reaches(self, state: str, *, after_seq: int = 0) -> Any:
+        """Wait until the newest event leads to `state`; returns the status."""
+
+        async def check() -> Any:
+            status = await self.status()
+            newest = status.events[0] if status.events else rollout_pb2.RolloutEvent()
+            return status if newest.to_state == state and newest.seq > after_seq else None
+
+        return await until(f"{self.model} to be {state}", check)
+
+    async def promote_first(self) -> Any:
+        await self.apply()
+        await self.start("1")
+        return await self.reaches("DONE")
+
+    async def bless(self, version: str) -> None:
+        message = retraining_pb2.CandidateBlessed(
+            model=self.model, version=version, digest=digest_of(version), window="all"
+        )
+        await self._publish("candidates", message, key=self.model)
+
+    async def serve(self, rows: int, *, version: str, epoch: int, label: str = "") -> None:
+        """Records of requests that a version answered; the classes alternate unless one is given."""
+        for at in range(rows):
+            message = predictions_pb2.PredictionServed(
+                context=self._context(version, epoch), payload=_payload(label or str(at % 2))
+            )
+            await self._publish("predictions", message, key=message.context.prediction_id)
+
+    async def fail(self, requests_failed: int, *, version: str, epoch: int) -> None:
+        for _ in range(requests_failed):
+            message = predictions_pb2.PredictionFailed(
+                context=self._context(version, epoch), code="INTERNAL", message="boom"
+            )
+            await self._publish("predictions", message, key=message.context.prediction_id)
+
+    async def pass_step(self, status: Any, rows: int = 20) -> None:
+        """Traffic of both arms under the present routes."""
+        epoch = status.routes.epoch
+        serving = [arm.version for arm in status.routes.arms if arm.weight_ppm]
+        await self.serve(2, version=serving[0], epoch=epoch)
+        await self.serve(rows - 2, version=serving[-1], epoch=epoch)
+
+    def _context(self, version: str, epoch: int) -> predictions_pb2.PredictionContext:
+        return predictions_pb2.PredictionContext(
+            prediction_id=new_id(),
+            model=self.model,
+            version=version,
+            route_epoch=epoch,
+            rows=1,
+            latency_s=0.01,
+        )
+
+    async def _publish(self, topic: str, message: Any, *, key: str) -> None:
+        out = envelope.encode(topic, message, key=key, event_id=new_id(), source="test")
+        await self.producer.send_and_wait(topic, out.value, key=key.encode(), headers=list(out.headers))
+
+    async def collect(self) -> None:
+        """Read what is new in the topics that rollout writes."""
+        for records in (await self.reader.getmany(timeout_ms=50)).values():
+            for r in records:
+                if r.value is None or (r.key or b"").decode() != self.model:
+                    continue
+                event = envelope.decode(r.topic, key=r.key, value=r.value, headers=r.headers)
+                kept: dict[str, list[Any]] = {
+                    "rollout_events": self.events,
+                    "routes": self.tables,
+                    "model_specs": self.specs,
+                }
+                kept[r.topic].append(event.message)
+
+    async def published(self, epoch: int) -> rollout_pb2.RouteTable:
+        """The route table of an epoch, once it is on Kafka."""
+
+        async def check() -> Any:
+            await self.collect()
+            return next((t for t in self.tables if t.epoch == epoch), None)
+
+        table: rollout_pb2.RouteTable = await until(f"routes of epoch {epoch}", check)
+        return table
+
+
+def _payload(label: str) -> Payload:
+    chance = 0.75 if label == "1" else 0.25
+    probabilities = np.array([[1 - chance, chance]], dtype=np.float32)
+    return Payload(
+        outputs=[
+            tensors.to_tensor("label", np.array([label.encode()], dtype=object)),
+            tensors.to_tensor("probabilities", probabilities),
+        ]
+    )
+
+
+@asynccontextmanager
+async def bench(service: Service) -> AsyncIterator[Bench]:
+    """Everything around a service that is started with it; its model is taken back at the end."""
+    environment = service.environment
+    bootstrap = environment["SLIPWAY_KAFKA_BOOTSTRAP"]
+    token = (Path(environment["SLIPWAY_SECRETS_DIR"]) / "operator.token").read_text()
+    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    await producer.start()
+    await reader.start()
+    partitions = [TopicPartition("rollout_events", p) for p in range(4)]
+    partitions += [TopicPartition("routes", 0), TopicPartition("model_specs", 0)]
+    reader.assign(partitions)
+    await reader.seek_to_end(*partitions)
+    database = await asyncpg.connect(environment["SLIPWAY_POSTGRES_DSN"], timeout=10)
+    server, replicas = grpc.aio.server(), Replicas()
+    inference_pb2_grpc.add_InferenceDirectoryServicer_to_server(replicas, server)
+    server.add_insecure_port(environment["SLIPWAY_INFERENCE_TARGET"])
+    await server.start()
+    model = f"rollout-test-{secrets.token_hex(4)}"
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{environment['SLIPWAY_GRPC_PORT']}") as channel:
+            yield Bench(
+                service=service,
+                model=model,
+                replicas=replicas,
+                producer=producer,
+                reader=reader,
+                stub=RolloutControlStub(channel),
+                metadata=operator_metadata(token),
+                database=database,
+            )
+    finally:
+        for topic in ("routes", "model_specs"):
+            await producer.send_and_wait(topic, None, key=model.encode())
+        await server.stop(0)
+        await database.close()
+        await reader.stop()
+        await producer.stop()
