@@ -1,0 +1,148 @@
+"""The client for programs without asyncio; the calls of `AsyncSlipway`."""
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+
+from slipway.client.encoding import ModelInputs, Rows, decode_answer, encode_rows
+from slipway.client.failures import calling
+from slipway.client.messages import (
+    DEFAULT_TIMEOUT_S,
+    DESCRIBE,
+    PREDICT,
+    SUBMIT,
+    credentials,
+    feedback_batches,
+    feedback_message,
+    model_inputs,
+    set_parameters,
+)
+from slipway.client.prediction import Prediction
+from slipway.oip import open_inference_pb2 as oip
+from slipway.v1 import feedback_pb2
+
+
+class Slipway:
+    """Predictions and feedback over one gRPC channel.
+
+    with Slipway("localhost:8001", api_key) as slipway:
+        prediction = slipway.predict("elec2", frame)
+        slipway.feedback(prediction, label="1")
+    """
+
+    def __init__(
+        self,
+        target: str,
+        api_key: str,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        channel_credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._channel = (
+            grpc.secure_channel(target, channel_credentials)
+            if channel_credentials
+            else grpc.insecure_channel(target)
+        )
+        self._metadata = credentials(api_key)
+        self._timeout_s = timeout_s
+        self._inputs: dict[str, ModelInputs] = {}
+        self._infer = self._method(PREDICT, oip.ModelInferRequest, oip.ModelInferResponse)
+        self._describe = self._method(DESCRIBE, oip.ModelMetadataRequest, oip.ModelMetadataResponse)
+        self._submit = self._method(
+            SUBMIT, feedback_pb2.SubmitFeedbackRequest, feedback_pb2.SubmitFeedbackResponse
+        )
+
+    def _method(self, path: str, request: Any, response: Any) -> Any:
+        return self._channel.unary_unary(
+            path, request_serializer=request.SerializeToString, response_deserializer=response.FromString
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def inputs(self, model: str) -> ModelInputs:
+        """What a model takes; asked once, as a model's signature never changes."""
+        if model not in self._inputs:
+            request = oip.ModelMetadataRequest(name=model)
+            with calling(f"metadata of {model}"):
+                answer = self._describe(request, metadata=self._metadata, timeout=self._timeout_s)
+            self._inputs[model] = model_inputs(answer)
+        return self._inputs[model]
+
+    def predict(
+        self,
+        model: str,
+        rows: Rows,
+        *,
+        unit: str | None = None,
+        key: str | None = None,
+        timeout_s: float | None = None,
+    ) -> Prediction:
+        """Predict a data frame, a list of dicts, one dict, or an array in the model's column order.
+
+        Args:
+            model: Its name.
+            rows: Together one request, and one prediction id.
+            unit: For whom: the same unit stays with the same version during a rollout.
+            key: Your own name for this prediction, by which feedback may name it.
+            timeout_s: Deadline; the client's own when omitted.
+        Raises:
+            SlipwayError: One of `slipway.errors`; `retriable` says whether it may work later.
+        """
+        return self._predict(encode_rows(self.inputs(model), rows), unit, key=key, timeout_s=timeout_s)
+
+    def _predict(
+        self, request: oip.ModelInferRequest, unit: str | None, *, key: str | None, timeout_s: float | None
+    ) -> Prediction:
+        set_parameters(request, unit=unit, key=key)
+        with calling(f"prediction by {request.model_name}"):
+            answer = self._infer(request, metadata=self._metadata, timeout=timeout_s or self._timeout_s)
+        return decode_answer(answer)
+
+    def feedback(
+        self,
+        about: Prediction | str,
+        *,
+        row: int = 0,
+        model: str = "",
+        source: str = "",
+        feedback_id: str = "",
+        **content: Any,
+    ) -> str:
+        """Say what turned out.
+
+        Args:
+            about: A prediction, its id, or, together with `model`, your key for it.
+            row: The row of the request.
+            model: Needed only with a key.
+            source: Which system or person saw it.
+            feedback_id: Your id; sent twice, it has one effect.
+            content: One of `label`, `edited_label`, `accepted`, `rating`, `business_value`, `retract=True`.
+        Returns:
+            The id under which it was accepted for processing.
+        """
+        message = feedback_message(
+            about, content, row=row, model=model, source=source, feedback_id=feedback_id
+        )
+        return self.submit([message])[0]
+
+    def submit(self, items: Sequence[feedback_pb2.FeedbackReceived]) -> list[str]:
+        """Send ready-made feedback; returns the ids in order."""
+        ids: list[str] = []
+        for batch in feedback_batches(items):
+            request = feedback_pb2.SubmitFeedbackRequest(items=batch)
+            with calling("feedback"):
+                answer = self._submit(request, metadata=self._metadata, timeout=self._timeout_s)
+            ids += answer.feedback_ids
+        return ids
