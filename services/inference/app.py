@@ -47,6 +47,7 @@ async def build(process: Process, settings: Settings) -> None:
     reconciler = Reconciler(
         inference,
         ServeCluster(settings.ray_address),
+        models=models,
         clock=clock,
         settings=settings,
         operator_token=operator_token,
@@ -74,4 +75,5 @@ def _policy(settings: Settings) -> Policy:
         load_deadline_s=settings.replica_load_deadline_s,
         retry_first_s=settings.replica_retry_first_s,
         retry_limit_s=settings.replica_retry_limit_s,
+        max_loading=settings.replica_max_loading,
     )

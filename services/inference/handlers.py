@@ -137,10 +137,27 @@ class Inference:
     def follow(self, plan: Plan) -> None:
         """Take note of a plan that is about to be carried out."""
         for version, problem in plan.failed:
-            log.error("a version cannot be loaded", extra=_fields(version) | {"reason": problem})
-            metrics.FAILURES.labels(version.model).inc()
+            self._note_failure(version, problem)
         for name in plan.delete:
             self.replicas.forget(name)
+        self.refresh()
+
+    def asked(self, versions: list[Version]) -> None:
+        """Applications have been asked for."""
+        for version in versions:
+            self.fleet.asked(version, self._clock.monotonic_s())
+        self.refresh()
+
+    def hold(self, version: Version, note: str) -> None:
+        """A version cannot be deployed right now."""
+        log.warning("a version waits", extra=_fields(version) | {"reason": note})
+        self.fleet.hold(version, note)
+        self.refresh()
+
+    def fail(self, version: Version, problem: str) -> None:
+        """A version cannot be loaded."""
+        self._note_failure(version, problem)
+        self.fleet.fail(version, problem, now_s=self._clock.monotonic_s())
         self.refresh()
 
     def refresh(self) -> None:
@@ -159,6 +176,10 @@ class Inference:
         self.fleet.want(wanted, self._clock.monotonic_s())
         self.news.set()
         self.refresh()
+
+    def _note_failure(self, version: Version, problem: str) -> None:
+        log.error("a version cannot be loaded", extra=_fields(version) | {"reason": problem})
+        metrics.FAILURES.labels(version.model).inc()
 
     def _announce(self) -> None:
         states = Counter(s.state for s in self._directory.versions)

@@ -12,12 +12,13 @@ from services.inference.handlers import Inference
 from services.inference.replica import ReplicaConfig
 from services.inference.settings import Settings
 from slipway.clock import Clock
-from slipway.errors import Unavailable
+from slipway.errors import SlipwayError, Unavailable
 
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S: Final = 1.0
 _CONNECT_AGAIN_S: Final = 1.0
+_LOAD_DEADLINE_S: Final = 10.0
 
 
 class Cluster(Protocol):
@@ -40,6 +41,14 @@ class Cluster(Protocol):
         ...
 
 
+class Models(Protocol):
+    """Where model bytes come from."""
+
+    async def load(self, version: Version) -> bytes:
+        """The bytes of a version, verified."""
+        ...
+
+
 class Reconciler:
     """The only one that changes applications."""
 
@@ -48,12 +57,14 @@ class Reconciler:
         inference: Inference,
         cluster: Cluster,
         *,
+        models: Models,
         clock: Clock,
         settings: Settings,
         operator_token: str,
     ) -> None:
         self._inference = inference
         self._cluster = cluster
+        self._models = models
         self._clock = clock
         self._settings = settings
         self._operator_token = operator_token
@@ -90,9 +101,28 @@ class Reconciler:
         for name in plan.delete:
             log.info("deleting", extra={"application": name})
             await self._cluster.delete(name)
-        if plan.deploy:
-            log.info("deploying", extra={"applications": [v.app_name for v in plan.deploy]})
-            await self._cluster.deploy([self._deployment(version) for version in plan.deploy])
+        loaded = await asyncio.gather(*(self._can_load(version) for version in plan.deploy))
+        versions = [version for version, can in zip(plan.deploy, loaded, strict=True) if can]
+        if versions:
+            log.info("deploying", extra={"applications": [v.app_name for v in versions]})
+            await self._cluster.deploy([self._deployment(version) for version in versions])
+            self._inference.asked(versions)
+
+    async def _can_load(self, version: Version) -> bool:
+        """Fetch the model before a process is started for it: what is wrong shows at once, and for free."""
+        try:
+            async with asyncio.timeout(_LOAD_DEADLINE_S):
+                await self._models.load(version)
+        except TimeoutError:
+            self._inference.hold(version, f"the registry did not answer in {_LOAD_DEADLINE_S:g} s")
+        except SlipwayError as error:
+            if error.retriable:
+                self._inference.hold(version, str(error))
+            else:
+                self._inference.fail(version, str(error))
+        else:
+            return True
+        return False
 
     def _deployment(self, version: Version) -> Deployment:
         resources = self._inference.demand.wanted()[version]

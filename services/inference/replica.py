@@ -15,6 +15,7 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from services.inference import serve_listener
 from services.inference.domain.replicas import DRAINING, FAILED, LOADING, READY
 from services.inference.domain.version import Version
 from services.inference.open_inference import OpenInference
@@ -52,6 +53,7 @@ class Replica:
     """What Ray Serve deploys: its constructor returns when the replica is ready or has failed for good."""
 
     async def __init__(self, config: ReplicaConfig) -> None:  # type: ignore[misc]  # Ray Serve awaits it
+        serve_listener.bind_to(config.host)
         self._config = config
         self._report = inference_pb2.ReplicaReport(
             model=config.version.model,

@@ -2,14 +2,17 @@
 
 A version is deployed when an arm names it, and deleted when no arm has named it for `drain_s`:
 gateways move first, capacity follows. What cannot be loaded is taken down and tried again after a
-delay that doubles.
+delay that doubles. Only so many load at once: each is a process that starts on the same cores.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from services.inference.domain.replicas import DRAINING, FAILED, LOADING, READY, Replicas
 from services.inference.domain.version import APP_PREFIX, Version
+
+_MAX_DOUBLINGS: Final = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,7 @@ class Policy:
     load_deadline_s: float
     retry_first_s: float
     retry_limit_s: float
+    max_loading: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ class _Life:
     absent_since_s: float | None = None
     is_complete: bool = False
     is_deployed_here: bool = False
+    note: str = ""
     failure: str = ""
     attempts: int = 0
     retry_at_s: float = 0.0
@@ -95,27 +100,44 @@ class Fleet:
 
     def plan(self, apps: Mapping[str, App], replicas: Replicas, *, now_s: float) -> Plan:
         """What to do, given the applications that exist."""
-        deploy: list[Version] = []
-        delete: list[str] = []
+        delete = self._overdue_strangers(apps, now_s)
         failed: list[tuple[Version, str]] = []
+        absent: list[Version] = []
+        loading = 0
         for version, life in list(self._lives.items()):
             app = apps.get(version.app_name)
             if life.absent_since_s is not None:
-                self._leave(version, life, app=app, now_s=now_s, delete=delete)
+                if self._may_leave(version, life, app=app, now_s=now_s):
+                    delete.append(version.app_name)
                 continue
-            problem = (
-                "" if life.failure else self._problem(version, life, app=app, replicas=replicas, now_s=now_s)
-            )
+            problem = self._problem(version, life, app=app, replicas=replicas, now_s=now_s)
             if problem:
-                self._fail(life, problem, now_s)
                 failed.append((version, problem))
-            if life.failure and app is not None and not app.is_deleting:
+                self.fail(version, problem, now_s=now_s)
+            if app is None and now_s >= life.retry_at_s:
+                absent.append(version)
+            elif app is not None and life.failure and not app.is_deleting:
                 delete.append(version.app_name)
-            elif app is None and now_s >= life.retry_at_s:
-                life.failure, life.waiting_since_s, life.is_deployed_here = "", now_s, True
-                deploy.append(version)
-        delete.extend(self._overdue_strangers(apps, now_s))
-        return Plan(deploy=tuple(deploy), delete=tuple(delete), failed=tuple(failed))
+            loading += app is not None and not life.is_complete
+        room = max(0, self.policy.max_loading - loading)
+        return Plan(deploy=tuple(absent[:room]), delete=tuple(delete), failed=tuple(failed))
+
+    def asked(self, version: Version, now_s: float) -> None:
+        """The version's application has been asked for."""
+        life = self._lives[version]
+        life.failure, life.note, life.waiting_since_s, life.is_deployed_here = "", "", now_s, True
+
+    def hold(self, version: Version, note: str) -> None:
+        """The version cannot be deployed right now, for this reason."""
+        self._lives[version].note = note
+
+    def fail(self, version: Version, problem: str, *, now_s: float) -> None:
+        """The version cannot be loaded: try again after a delay that doubles."""
+        life = self._lives[version]
+        delay_s = min(self.policy.retry_first_s * 2**life.attempts, self.policy.retry_limit_s)
+        life.failure, life.retry_at_s = problem, now_s + delay_s
+        life.attempts = min(life.attempts + 1, _MAX_DOUBLINGS)
+        life.is_complete = life.is_deployed_here = False
 
     def states(self, replicas: Replicas) -> tuple[VersionState, ...]:
         """Every known version with its state, in order."""
@@ -132,25 +154,23 @@ class Fleet:
             return VersionState(version=version, state=READY, targets=targets)
         if life.failure:
             return VersionState(version=version, state=FAILED, message=life.failure, targets=targets)
-        message = replicas.message(version, LOADING)
+        message = replicas.message(version, LOADING) or life.note
         return VersionState(version=version, state=LOADING, message=message, targets=targets)
 
-    def _leave(
-        self, version: Version, life: _Life, *, app: App | None, now_s: float, delete: list[str]
-    ) -> None:
-        assert life.absent_since_s is not None
-        if now_s - life.absent_since_s < self.policy.drain_s:
-            return
+    def _may_leave(self, version: Version, life: _Life, *, app: App | None, now_s: float) -> bool:
+        """Whether a version that nobody names must be deleted now; forgets it once it is gone."""
+        if life.absent_since_s is None or now_s - life.absent_since_s < self.policy.drain_s:
+            return False
         if app is None:
             del self._lives[version]
-        elif not app.is_deleting:
-            delete.append(version.app_name)
+            return False
+        return not app.is_deleting
 
     def _problem(
         self, version: Version, life: _Life, *, app: App | None, replicas: Replicas, now_s: float
     ) -> str:
         """Why a version will not become ready; empty while it may."""
-        if app is None or app.is_deleting or replicas.targets(version):
+        if app is None or app.is_deleting or life.failure or replicas.targets(version):
             return ""
         if replicas.has_failed(version):
             return replicas.message(version, FAILED) or "a replica failed without saying why"
@@ -160,12 +180,6 @@ class Fleet:
             waits = replicas.message(version, LOADING) or app.message or "Ray Serve says nothing"
             return f"no replica was ready within {self.policy.load_deadline_s:g} s: {waits}"
         return ""
-
-    def _fail(self, life: _Life, problem: str, now_s: float) -> None:
-        delay_s = min(self.policy.retry_first_s * 2**life.attempts, self.policy.retry_limit_s)
-        life.failure, life.retry_at_s = problem, now_s + delay_s
-        life.attempts += 1
-        life.is_complete = life.is_deployed_here = False
 
     def _overdue_strangers(self, apps: Mapping[str, App], now_s: float) -> list[str]:
         """Applications of an earlier life of this process that no arm names, after the same delay."""
