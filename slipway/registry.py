@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -22,6 +23,7 @@ PROFILE_FILE: Final = "profile.pb"
 CARD_FILE: Final = "model_card.md"
 DIGEST_TAG: Final = "slipway.digest"
 TENANT_TAG: Final = "slipway.tenant"
+REQUEST_TAG: Final = "slipway.request"  # the training request that a version answers
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"
 _EXPERIMENT: Final = "slipway"
@@ -67,8 +69,9 @@ class Registry:
         metrics: Mapping[str, float],
         params: Mapping[str, str],
         tenant: str,
+        tags: Mapping[str, str] = MappingProxyType({}),
     ) -> RegisteredVersion:
-        """Store the files in a new run and make them the model's next version.
+        """Store the files in a new run and make them the model's next version, with `tags`.
 
         The version is made last: a crash on the way leaves a run, never half a version. Metrics
         that are not finite are left out.
@@ -85,7 +88,7 @@ class Registry:
                 "name": model,
                 "source": root,
                 "run_id": run_id,
-                "tags": _pairs({DIGEST_TAG: digest, TENANT_TAG: tenant}),
+                "tags": _pairs({**tags, DIGEST_TAG: digest, TENANT_TAG: tenant}),
             },
         )
         self._mlflow.post(
@@ -101,6 +104,19 @@ class Registry:
             NotFound: No such model or version.
         """
         return _version(self._mlflow.get("model-versions/get", {"name": model, "version": version}))
+
+    def find_tagged(self, model: str, tag: str, value: str) -> RegisteredVersion:
+        """The newest version that carries a tag.
+
+        Raises:
+            NotFound: None does.
+        """
+        query = f"name = '{_quoted(model)}' AND tag.`{tag}` = '{_quoted(value)}'"
+        found = self._mlflow.get("model-versions/search", {"filter": query, "max_results": "100"})
+        versions = [_version({"model_version": v}) for v in found.get("model_versions", [])]
+        if not versions:
+            raise NotFound(f"registry: {model} has no version with {tag}={value!r}")
+        return max(versions, key=lambda v: int(v.version))
 
     def find_alias(self, model: str, alias: str) -> RegisteredVersion:
         """The version an alias names.
@@ -222,6 +238,13 @@ def _version(answer: Mapping[str, Any]) -> RegisteredVersion:
     return RegisteredVersion(
         model=found["name"], version=str(found["version"]), digest=digest, run_id=found["run_id"]
     )
+
+
+def _quoted(text: str) -> str:
+    """A text inside MLflow's single quotes, which know no escape."""
+    if "'" in text:
+        raise InvalidInput(f"registry: {text!r} contains a quote")
+    return text
 
 
 def _pairs(texts: Mapping[str, str]) -> list[dict[str, str]]:

@@ -1,0 +1,89 @@
+"""The composition root of the retraining service."""
+
+import asyncio
+import hashlib
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from services.retraining.consumer import RetrainingConsumer
+from services.retraining.handlers import Intake, Operations
+from services.retraining.housekeeping import Housekeeper
+from services.retraining.progress import ProgressBoard
+from services.retraining.ray_cluster import RayCluster
+from services.retraining.rpc import RetrainingControl
+from services.retraining.settings import Settings
+from services.retraining.specs import SpecBook
+from services.retraining.store.examples import ExampleStore
+from services.retraining.store.jobs import JobStore
+from services.retraining.training import Training, Workshop
+from services.retraining.training_desk import TrainingDesk
+from services.retraining.version_desk import VersionDesk
+from services.retraining.version_files import CodeVersions
+from slipway import kafka, postgres
+from slipway.clock import SystemClock
+from slipway.outbox import Relay
+from slipway.process import Process
+from slipway.registry import Registry
+from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.v1 import retraining_pb2_grpc
+
+ROOM: Final = Path(__file__).parent
+_LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pandas", "ray", "scikit-learn", "skl2onnx")
+
+
+async def build(process: Process, settings: Settings) -> None:
+    """Connect everything, bottom up."""
+    operator_token = settings.secret(OPERATOR_TOKEN_FILE)
+    pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=ROOM / "migrations"))
+    producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
+    clock, relay, board = SystemClock(), Relay(pool, producer), ProgressBoard()
+    examples, jobs, specs = ExampleStore(pool), JobStore(pool), SpecBook(clock)
+    cluster = await process.enter(RayCluster(settings))
+    shop = Workshop(
+        examples=examples,
+        jobs=jobs,
+        specs=specs,
+        cluster=cluster,
+        versions=VersionDesk(Registry(settings.mlflow_url)),
+        board=board,
+        clock=clock,
+        code=code_versions(),
+    )
+    desk = TrainingDesk(
+        jobs, Training(shop), specs=specs, board=board, relay=relay, settings=settings, clock=clock
+    )
+    intake = Intake(examples, jobs, specs=specs, desk=desk, settings=settings)
+    consumer = RetrainingConsumer(intake, settings, producer=producer, specs=specs)
+
+    async def follow_specs(stop: asyncio.Event) -> None:
+        await kafka.read_compacted(settings.kafka_bootstrap, "model_specs", specs.apply, stop, specs.known)
+
+    process.spawn("outbox", relay.run)
+    process.spawn("specs", follow_specs)
+    process.spawn("warm worker", cluster.warm_up)
+    process.spawn("trainings", desk.run)
+    process.spawn("housekeeping", Housekeeper(examples, jobs, specs=specs, settings=settings).run)
+    process.spawn("consumer", consumer.run)
+    process.ready_when("specs", specs.known.is_set)
+    process.ready_when("consumer", lambda: consumer.is_ready)
+    operations = Operations(
+        examples, jobs, specs=specs, desk=desk, board=board, settings=settings, clock=clock
+    )
+    server = RpcServer(interceptors=(OperatorToken(operator_token),))
+    server.add(
+        retraining_pb2_grpc.add_RetrainingControlServicer_to_server,
+        RetrainingControl(operations),
+        service="slipway.v1.RetrainingControl",
+    )
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+
+
+def code_versions() -> CodeVersions:
+    """What made a version: the package, a hash over this service's sources, Python and the libraries."""
+    digest = hashlib.sha256()
+    for path in sorted(ROOM.rglob("*.py")):
+        digest.update(path.read_bytes())
+    libraries = {name: version(name) for name in _LIBRARIES} | {"python": platform.python_version()}
+    return CodeVersions(code=f"slipway {version('slipway')} {digest.hexdigest()[:12]}", libraries=libraries)
