@@ -16,8 +16,9 @@ from slipway.stack.processes import end, find_ours
 from slipway.stack.stack import Stack
 from slipway.stack.supervision import ProcessState, Supervision
 
-_READY_DEADLINE_S: Final = 120.0
-_POLL_S: Final = 0.15
+# Far above any start on an idle machine: a busy one is slow, not broken.
+_READY_DEADLINE_S: Final = 240.0
+_POLL_S: Final = 0.25
 _LOG_LINES: Final = 15
 _ALIVE: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
 
