@@ -94,7 +94,7 @@ class Service:
 def _is_ready(url: str) -> bool:
     try:
         return requests.get(url, timeout=2).status_code == 200
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 
@@ -172,6 +172,7 @@ class Bench:
 
     model: str
     secret: bytes
+    bootstrap: str
     group: str
     producer: AIOKafkaProducer
     reader: AIOKafkaConsumer
@@ -312,6 +313,7 @@ async def bench(service: Service, model: str) -> AsyncIterator[Bench]:
             yield Bench(
                 model=model,
                 secret=(folder / tokens.SECRET_FILE).read_text().encode(),
+                bootstrap=bootstrap,
                 group=environment["SLIPWAY_CONSUMER_GROUP"],
                 producer=producer,
                 reader=reader,

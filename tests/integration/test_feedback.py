@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -15,6 +17,8 @@ from slipway.rpc import operator_metadata
 from slipway.v1.feedback_pb2 import SummarizeFeedbackRequest
 from tests.feedback import bench
 from tests.feedback.bench import BERT, CLASSES, SPEC, Bench, Service
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "feedback" / "publish_feedback.py"
 
 pytestmark = pytest.mark.integration
 
@@ -83,6 +87,17 @@ async def test_json_without_anything_of_ours(it: Bench) -> None:
     headers = [("content-type", b"application/json")]
     await it.send_raw(json.dumps(body).encode(), key=prediction, headers=headers)
     assert [brief(e) for e in await it.labels(1)] == [(prediction, 0, "1", 1)]
+
+
+async def test_the_example_for_client_authors_works(it: Bench) -> None:
+    prediction = await it.serve()
+    for says in (("--label", "0"), ("--label", "1"), ("--retract",)):
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", str(EXAMPLE), prediction, it.token(prediction), *says),
+            *("--bootstrap", it.bootstrap),
+        )
+        assert await program.wait() == 0
+    assert [brief(e)[2:] for e in await it.labels(3)] == [("0", 1), ("1", 2), ("(retracted)", 3)]
 
 
 async def test_corrections_confirmations_and_retractions_in_order_of_arrival(it: Bench) -> None:
