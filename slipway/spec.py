@@ -3,29 +3,31 @@
 An unknown key, a missing one or a wrong value is an error that names line and key.
 """
 
-import io
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import YAMLError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from slipway.errors import InvalidInput
+from slipway.yaml_source import Path, YamlSource
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Rows = Annotated[int, Field(ge=0)]
+Column = Annotated[str, Field(min_length=1, max_length=200)]
+Window = Literal["all", "since_drift", "sliding"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class Feature(_Section):
     """One input column."""
 
-    name: str
+    name: Column
     type: Literal["numeric", "categorical"] = "numeric"
     range: tuple[float, float] | None = Field(default=None, strict=False)
     categories: tuple[str, ...] | None = Field(default=None, strict=False)
@@ -36,7 +38,7 @@ class Feature(_Section):
 class Label(_Section):
     """What is predicted, and how late the truth arrives."""
 
-    name: str
+    name: Column
     classes: tuple[str, ...] = Field(default=(), strict=False)
     horizon_rows: Rows = 0
     expire_after_s: Annotated[float, Field(gt=0)] = 30 * 24 * 3600.0
@@ -93,7 +95,7 @@ class Drift(_Section):
 class Retraining(_Section):
     """When and on what a new version is trained."""
 
-    windows: tuple[str, ...] = Field(default=("all", "since_drift", "sliding"), strict=False)
+    windows: tuple[Window, ...] = Field(default=("all", "since_drift", "sliding"), min_length=1, strict=False)
     sliding_rows: Annotated[int, Field(ge=10)] = 4032
     holdout_rows: Annotated[int, Field(ge=10)] = 336
     min_rows: Annotated[int, Field(ge=10)] = 672
@@ -132,20 +134,6 @@ class Spec(_Section):
     retraining: Retraining = Retraining()
     slo: Slo = Slo()
 
-    @model_validator(mode="after")
-    def _is_consistent(self) -> Self:
-        names = [f.name for f in self.features]
-        doubles = sorted({n for n in names if names.count(n) > 1})
-        if doubles:
-            raise ValueError(f"features: {', '.join(doubles)} is listed twice")
-        if self.label.name in names:
-            raise ValueError(f"label: {self.label.name} is also a feature")
-        needed = {"binary": 2, "multiclass": 2, "regression": 0}[self.task]
-        given = len(self.label.classes)
-        if given < needed or (self.task == "binary" and given > 2) or (self.task == "regression" and given):
-            raise ValueError(f"label: a {self.task} model with {given} classes")
-        return self
-
     @property
     def is_classifier(self) -> bool:
         """Whether answers are classes."""
@@ -157,57 +145,123 @@ class Spec(_Section):
         return tuple(f.name for f in self.features)
 
 
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong in one place of a spec."""
+
+    line: int
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.key + ': ' if self.key else ''}{self.message}"
+
+
+class SpecProblems(InvalidInput):
+    """Everything that is wrong with a spec."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("model spec: " + "; ".join(str(p) for p in problems))
+        self.problems = tuple(problems)
+
+
 def parse(text: str) -> Spec:
     """Read a spec.
 
     Raises:
-        InvalidInput: Every problem with its line and key.
+        InvalidInput: Every problem with its line and key (as SpecProblems where the file is YAML).
     """
     try:
-        tree = YAML(typ="rt").load(io.StringIO(text))
-    except YAMLError as error:
-        raise InvalidInput(f"model spec is not YAML: {error}") from error
-    if not isinstance(tree, CommentedMap):
-        raise InvalidInput("model spec must be a mapping that starts with `name:`")
+        source = YamlSource(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"model spec: {error}") from error
     try:
-        return Spec.model_validate(_plain(tree))
+        spec = Spec.model_validate(source.plain())
     except ValidationError as error:
-        lines = [_explain(tree, dict(problem)) for problem in error.errors()]
-        raise InvalidInput("model spec: " + "; ".join(lines)) from error
+        raise SpecProblems([_problem(source, p["loc"], _what(dict(p))) for p in error.errors()]) from error
+    if found := [_problem(source, path, what) for path, what in _inconsistencies(spec)]:
+        raise SpecProblems(found)
+    return spec
 
 
-def _plain(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {str(k): _plain(v) for k, v in node.items()}
-    if isinstance(node, list):
-        return [_plain(v) for v in node]
-    return _scalar(node)
+def _problem(source: YamlSource, path: Path, what: str) -> Problem:
+    return Problem(source.line_of(path), ".".join(str(part) for part in path), what)
 
 
-def _scalar(node: Any) -> Any:
-    """ruamel's scalars are subclasses; strict validation wants the plain types."""
-    for kind in (bool, int, float, str):
-        if isinstance(node, kind):
-            return kind(node)
-    return node
+def _what(problem: dict[str, Any]) -> str:
+    if problem["type"] == "extra_forbidden":
+        known = _section_at(problem["loc"][:-1]).model_fields
+        close = get_close_matches(str(problem["loc"][-1]), known, n=1)
+        return "unknown key; " + (f"is it `{close[0]}`?" if close else f"known are {', '.join(known)}")
+    if problem["type"] == "missing":
+        return "this key is required"
+    if problem["type"] == "string_type":
+        return f"must be text; put {problem['input']!s:.40} in quotes"
+    return f"{problem['msg']}, not {problem['input']!r:.60}"
 
 
-def _explain(tree: CommentedMap, problem: dict[str, Any]) -> str:
-    path = [p for p in problem["loc"] if not (isinstance(p, str) and p.startswith("function-"))]
-    key = ".".join(str(p) for p in path)
-    what = "unknown key" if problem["type"] == "extra_forbidden" else problem["msg"]
-    return f"line {_line(tree, path)}: {key + ': ' if key else ''}{what}"
-
-
-def _line(node: Any, path: list[Any]) -> int:
-    """The line (from 1) of the deepest part of `path` that exists in the file."""
-    line = node.lc.line + 1 if hasattr(node, "lc") else 1
+def _section_at(path: Path) -> type[BaseModel]:
+    """The section that a path leads to."""
+    section: type[BaseModel] = Spec
     for part in path:
-        if isinstance(node, CommentedMap) and part in node:
-            line = node.lc.key(part)[0] + 1
-        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
-            line = node.lc.item(part)[0] + 1
-        else:
-            break
-        node = node[part]
-    return int(line)
+        if isinstance(part, str) and part in section.model_fields:
+            annotation = section.model_fields[part].annotation
+            kinds = (annotation, *get_args(annotation))
+            section = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+    return section
+
+
+def _inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
+    """What each key allows by itself, but not together with the others."""
+    for at, feature in enumerate(spec.features):
+        for key, what in _feature_inconsistencies(feature):
+            yield ("features", at, key), what
+    for index in _repeated(spec.feature_names):
+        yield ("features", index, "name"), f"{spec.feature_names[index]!r} is listed twice"
+    if spec.label.name in spec.feature_names:
+        yield ("label", "name"), f"{spec.label.name!r} is also a feature"
+    yield from _label_inconsistencies(spec)
+    weights = [step.weight_percent for step in spec.rollout.steps]
+    for at in range(1, len(weights)):
+        if weights[at] <= weights[at - 1]:
+            what = f"{weights[at]:g} does not grow on the step before ({weights[at - 1]:g})"
+            yield ("rollout", "steps", at, "weight_percent"), what
+    for index in _repeated(spec.retraining.windows):
+        yield ("retraining", "windows", index), f"{spec.retraining.windows[index]!r} is listed twice"
+    if spec.retraining.max_cool_down_rows < spec.retraining.cool_down_rows:
+        what = f"is less than cool_down_rows ({spec.retraining.cool_down_rows})"
+        yield ("retraining", "max_cool_down_rows"), what
+    if spec.recipe is None and "automatic" in spec.retraining.model_fields_set and spec.retraining.automatic:
+        yield ("retraining", "automatic"), "a model without a recipe cannot be retrained; add `recipe:`"
+
+
+def _feature_inconsistencies(feature: Feature) -> Iterator[tuple[str, str]]:
+    if feature.type == "categorical" and feature.range is not None:
+        yield "range", "a categorical feature has `categories`, not a range"
+    if feature.type == "numeric" and feature.categories is not None:
+        yield "categories", "a numeric feature has a `range`, not categories; is `type: categorical` missing?"
+    if feature.range is not None and feature.range[0] > feature.range[1]:
+        yield "range", f"{feature.range[0]:g} is above {feature.range[1]:g}"
+    if feature.categories is not None and not feature.categories:
+        yield "categories", "is empty; leave the key out to take any"
+    for index in _repeated(feature.categories or ()):
+        yield "categories", f"{(feature.categories or ())[index]!r} is listed twice"
+
+
+def _label_inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
+    classes = spec.label.classes
+    for index in _repeated(classes):
+        yield ("label", "classes", index), f"{classes[index]!r} is listed twice"
+    if spec.task == "binary" and len(classes) != 2:
+        yield ("label", "classes"), f"a binary model has 2 classes, not {len(classes)}"
+    if spec.task == "multiclass" and len(classes) < 2:
+        yield ("label", "classes"), f"a multiclass model has 2 classes or more, not {len(classes)}"
+    if spec.task == "regression" and classes:
+        yield ("label", "classes"), "a regression model has no classes"
+
+
+def _repeated(names: Iterable[str]) -> list[int]:
+    """Where a name stands that stood there before."""
+    listed = list(names)
+    first = {name: index for index, name in reversed(list(enumerate(listed)))}
+    return [index for index, name in enumerate(listed) if first[name] != index]

@@ -1,0 +1,132 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slipway.errors import InvalidInput
+from slipway.spec import Spec, SpecProblems, parse
+
+SPEC = """\
+name: prices
+task: binary
+features:
+  - {name: a, range: [0, 1]}
+  - {name: city, type: categorical, categories: [rome, oslo]}
+label:
+  name: up
+  classes: ["0", "1"]
+recipe: recipe.py
+rollout:
+  steps:
+    - {weight_percent: 5, min_rows: 60}
+    - {weight_percent: 25}
+retraining:
+  windows: [all]
+"""
+
+
+def problems(text: str) -> list[str]:
+    with pytest.raises(SpecProblems) as error:
+        parse(text)
+    return [str(p) for p in error.value.problems]
+
+
+def test_reads_what_is_given_and_fills_in_the_rest() -> None:
+    spec = parse(SPEC)
+    assert spec.feature_names == ("a", "city")
+    assert spec.features[0].range == (0, 1)
+    assert spec.rollout.steps[1].min_rows == 60
+    assert spec.retraining.windows == ("all",)
+    assert spec.is_classifier
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("min_rows: 60", "min_row: 60", "line 12: rollout.steps.0.min_row: unknown key; is it `min_rows`?"),
+        ("windows: [all]", "zzz: 1", "line 15: retraining.zzz: unknown key; known are windows, "),
+        ("task: binary\n", "", "line 1: task: this key is required"),
+        ("name: up\n", "nam: up\n", "line 6: label.name: this key is required"),
+        ("task: binary", "task: ternary", "line 2: task: Input should be 'binary', 'multiclass' or"),
+        ('["0", "1"]', "[0, 1]", "line 8: label.classes.0: must be text; put 0 in quotes"),
+        (
+            '["0", "1"]',
+            "[2024-01-01, '1']",
+            "line 8: label.classes.0: must be text; put 2024-01-01 in quotes",
+        ),
+        ("weight_percent: 25", "weight_percent: 250", "line 13: rollout.steps.1.weight_percent: "),
+        (
+            "weight_percent: 25",
+            "weight_percent: 5",
+            "line 13: rollout.steps.1.weight_percent: 5 does not grow",
+        ),
+        ("name: prices", "name: Prices!", "line 1: name: String should match pattern"),
+        ("range: [0, 1]", "range: [0]", "line 4: features.0.range.1: this key is required"),
+        ("range: [0, 1]", "range: [0, .nan]", "line 4: features.0.range.1: Input should be a finite number"),
+        ("range: [0, 1]", "range: [2, 1]", "line 4: features.0.range: 2 is above 1"),
+        ("a, range: [0, 1]", "a, categories: [x]", "line 4: features.0.categories: a numeric feature has"),
+        ("categories: [rome, oslo]", "range: [0, 1]", "line 5: features.1.range: a categorical feature has"),
+        ("[rome, oslo]", "[]", "line 5: features.1.categories: is empty"),
+        ("[rome, oslo]", "[rome, rome]", "line 5: features.1.categories: 'rome' is listed twice"),
+        ("{name: city,", "{name: a,", "line 5: features.1.name: 'a' is listed twice"),
+        ("name: up", "name: a", "line 7: label.name: 'a' is also a feature"),
+        ('["0", "1"]', '["0", "0"]', "line 8: label.classes.1: '0' is listed twice"),
+        ('["0", "1"]', '["0"]', "line 8: label.classes: a binary model has 2 classes, not 1"),
+        ("task: binary", "task: regression", "line 8: label.classes: a regression model has no classes"),
+        ("windows: [all]", "windows: [all, al]", "line 15: retraining.windows.1: Input should be 'all'"),
+        ("windows: [all]", "windows: [all, all]", "line 15: retraining.windows.1: 'all' is listed twice"),
+        ("windows: [all]", "max_cool_down_rows: 1", "line 15: retraining.max_cool_down_rows: is less than"),
+        ("features:\n", "1: x\nfeatures:\n", "line 3: 1: unknown key"),
+    ],
+)
+def test_each_problem_names_line_and_key(old: str, new: str, expected: str) -> None:
+    assert old in SPEC
+    found = problems(SPEC.replace(old, new, 1))
+    assert any(line.startswith(expected) for line in found), found
+
+
+def test_all_problems_are_named_at_once() -> None:
+    text = SPEC.replace("task: binary", "task: x").replace("label:", "lable:").replace("60", "sixty")
+    assert [p.split(":")[0] for p in problems(text)] == ["line 2", "line 1", "line 12", "line 6"]
+
+
+def test_multiclass_needs_classes() -> None:
+    text = SPEC.replace("task: binary", "task: multiclass").replace('  classes: ["0", "1"]\n', "")
+    assert problems(text) == ["line 6: label.classes: a multiclass model has 2 classes or more, not 0"]
+
+
+def test_nothing_retrains_without_a_recipe() -> None:
+    text = SPEC.replace("recipe: recipe.py\n", "") + "  automatic: true\n"
+    assert problems(text)[0].startswith("line 15: retraining.automatic: a model without a recipe")
+    assert parse(text.replace("true", "false")).recipe is None
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: [", "line 1: not YAML"),
+        ("name: a\nname: b\n", "line 2: not YAML: found duplicate key"),
+        ("a: 1\n---\nb: 2\n", "line 2: not YAML"),
+        ("", "line 1: must be a mapping"),
+        ("- name\n", "line 1: must be a mapping"),
+        ("a: &x [1]\nb: *x\n", "line 2: aliases are not taken"),
+        ("a: " + "[" * 50 + "]" * 50, "line 1: nested deeper than 20 levels"),
+        ("#" * (256 * 1024 + 1), "at most 262144 are taken"),
+        ("name: \x00", "not YAML"),
+    ],
+)
+def test_what_is_no_mapping_is_refused_before_it_can_grow(text: str, expected: str) -> None:
+    with pytest.raises(InvalidInput, match="model spec: ") as error:
+        parse(text)
+    assert expected in str(error.value)
+
+
+@given(st.text(alphabet="abn:[]{}&*!|>-#,'\"\\ \n\t0123456789%@`?", max_size=200))
+def test_any_text_is_a_spec_or_a_named_problem(text: str) -> None:
+    with pytest.raises(InvalidInput, match="model spec: "):
+        parse(text)
+
+
+def test_every_section_refuses_unknown_keys() -> None:
+    for section in ("serving", "drift", "slo"):
+        assert problems(SPEC + f"{section}: {{nonsense: 1}}\n")[0].startswith(f"line 16: {section}.nonsense")
+    assert set(Spec.model_fields) >= {"serving", "drift", "slo"}
