@@ -58,6 +58,35 @@ async def until(what: str, check: Callable[[], Awaitable[Any]]) -> Any:
     return answer
 
 
+def served(
+    model: str, *, rows: int = 1, key: str = "", owner: Owner = ANNA, at_s: float | None = None
+) -> PredictionServed:
+    """The record of a prediction: class "1" for every row."""
+    served_at = Timestamp()
+    served_at.FromNanoseconds(time.time_ns() if at_s is None else int(at_s * 1e9))
+    context = PredictionContext(
+        prediction_id=new_id(),
+        model=model,
+        tenant=owner.tenant,
+        principal=owner.principal,
+        version="3",
+        digest="d" * 64,
+        arm="champion",
+        route_epoch=7,
+        business_key=key,
+        served_at=served_at,
+        rows=rows,
+    )
+    inputs = np.arange(rows * 2, dtype=np.float32).reshape(rows, 2)
+    labels = np.array([b"1"] * rows, dtype=object)
+    probabilities = np.tile(np.array([0.25, 0.75], dtype=np.float32), (rows, 1))
+    payload = Payload(
+        inputs=[tensors.to_tensor("features", inputs)],
+        outputs=[tensors.to_tensor("label", labels), tensors.to_tensor("probabilities", probabilities)],
+    )
+    return PredictionServed(context=context, payload=payload)
+
+
 @dataclass(kw_only=True)
 class Service:
     """One feedback process that can be killed and started again."""
@@ -99,31 +128,40 @@ def _is_ready(url: str) -> bool:
 
 
 @contextmanager
+def own_database() -> Iterator[str]:
+    """The DSN of a fresh database, gone at the end."""
+    name = f"feedback_test_{secrets.token_hex(4)}"
+    owner = os.environ.get("SLIPWAY_TEST_POSTGRES_ADMIN_DSN") or admin_dsn(find_layout(), ports())
+    asyncio.run(_execute(owner, f"CREATE DATABASE {name}"))
+    try:
+        yield owner.rpartition("/")[0] + "/" + name
+    finally:
+        asyncio.run(_execute(owner, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@contextmanager
 def own_service(folder: Path, **settings: str) -> Iterator[Service]:
-    """A service in a fresh database with fresh secrets; both are gone at the end."""
+    """A service in a fresh database with fresh secrets; killed at the end."""
     (folder / "secrets").mkdir()
     for name in (tokens.SECRET_FILE, "operator.token"):
         (folder / "secrets" / name).write_text(secrets.token_hex(32))
-    database = f"feedback_test_{secrets.token_hex(4)}"
-    owner = os.environ.get("SLIPWAY_TEST_POSTGRES_ADMIN_DSN") or admin_dsn(find_layout(), ports())
-    asyncio.run(_execute(owner, f"CREATE DATABASE {database}"))
-    grpc_port, http_port = _free_port(), _free_port()
-    own = {
-        "SLIPWAY_POSTGRES_DSN": owner.rpartition("/")[0] + "/" + database,
-        "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
-        "SLIPWAY_STATE_DIR": str(folder),
-        "SLIPWAY_GRPC_PORT": str(grpc_port),
-        "SLIPWAY_HTTP_PORT": str(http_port),
-        "SLIPWAY_CONSUMER_GROUP": f"test.{database}",
-        "SLIPWAY_HOUSEKEEPING_EVERY_S": "0.2",
-    }
-    service = Service(environment={**cli_environment(), **os.environ, **own, **settings}, log=folder / "log")
-    try:
-        yield service
-    finally:
-        if service.process is not None:
-            service.kill()
-        asyncio.run(_execute(owner, f"DROP DATABASE {database} WITH (FORCE)"))
+    with own_database() as dsn:
+        own = {
+            "SLIPWAY_POSTGRES_DSN": dsn,
+            "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
+            "SLIPWAY_STATE_DIR": str(folder),
+            "SLIPWAY_GRPC_PORT": str(_free_port()),
+            "SLIPWAY_HTTP_PORT": str(_free_port()),
+            "SLIPWAY_CONSUMER_GROUP": f"test.feedback.{secrets.token_hex(4)}",
+            "SLIPWAY_HOUSEKEEPING_EVERY_S": "0.2",
+        }
+        environment = {**cli_environment(), **os.environ, **own, **settings}
+        service = Service(environment=environment, log=folder / "log")
+        try:
+            yield service
+        finally:
+            if service.process is not None:
+                service.kill()
 
 
 async def _execute(dsn: str, statement: str) -> None:
@@ -185,35 +223,14 @@ class Bench:
     def token(self, subject: str, owner: Owner = ANNA) -> str:
         return tokens.issue(self.secret, subject=subject, owner=owner)
 
-    async def serve(self, *, rows: int = 1, key: str = "", owner: Owner = ANNA, **more: Any) -> str:
+    async def serve(self, **more: Any) -> str:
         """Record a prediction that was served; returns its id."""
-        message = self.record(rows=rows, key=key, owner=owner, **more)
+        message = self.record(**more)
         await self.publish_record(message)
         return message.context.prediction_id
 
-    def record(self, *, rows: int = 1, key: str = "", owner: Owner = ANNA, **more: Any) -> PredictionServed:
-        served_at = Timestamp()
-        served_at.FromNanoseconds(more.pop("served_at_ns", time.time_ns()))
-        context = PredictionContext(
-            **{"prediction_id": new_id(), "model": self.model} | more,
-            tenant=owner.tenant,
-            principal=owner.principal,
-            version="3",
-            digest="d" * 64,
-            arm="champion",
-            route_epoch=7,
-            business_key=key,
-            served_at=served_at,
-            rows=rows,
-        )
-        inputs = np.arange(rows * 2, dtype=np.float32).reshape(rows, 2)
-        labels = np.array([b"1"] * rows, dtype=object)
-        probabilities = np.tile(np.array([0.25, 0.75], dtype=np.float32), (rows, 1))
-        payload = Payload(
-            inputs=[tensors.to_tensor("features", inputs)],
-            outputs=[tensors.to_tensor("label", labels), tensors.to_tensor("probabilities", probabilities)],
-        )
-        return PredictionServed(context=context, payload=payload)
+    def record(self, **more: Any) -> PredictionServed:
+        return served(self.model, **more)
 
     async def publish_record(self, message: PredictionServed) -> None:
         identity = message.context.prediction_id
