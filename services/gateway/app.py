@@ -1,0 +1,157 @@
+"""How the gateway is put together."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Final
+
+from services.gateway.catalog import ROUTES_SNAPSHOT, SPECS_SNAPSHOT, Catalog
+from services.gateway.consumer import CatalogConsumer
+from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
+from services.gateway.directory import Directory, DirectoryWatch
+from services.gateway.handlers.feedback import FeedbackDoor
+from services.gateway.handlers.keys import Keys
+from services.gateway.handlers.models import Models
+from services.gateway.handlers.predict import Predictions
+from services.gateway.key_sync import KeySync
+from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
+from services.gateway.keyring import KeyRing
+from services.gateway.lanes import Lanes
+from services.gateway.rpc import (
+    FEEDBACK_SERVICE,
+    KEYS_SERVICE,
+    OIP_SERVICE,
+    FeedbackService,
+    InferenceService,
+    KeyService,
+    register_raw,
+)
+from services.gateway.settings import PEPPER_FILE, Settings
+from services.gateway.shipper import Shipper
+from services.gateway.snapshots import Snapshot
+from services.gateway.spool import Spool
+from services.gateway.store import KeyStore
+from services.gateway.upkeep import Upkeep
+from services.gateway.upstream import Upstream
+from services.gateway.web import add_routes
+from slipway.clock import SystemClock
+from slipway.process import Process
+from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.tokens import SECRET_FILE
+from slipway.v1.keys_pb2_grpc import add_KeyAdminServicer_to_server
+
+PREDICTIONS_SPOOL: Final = "segments"
+FEEDBACK_SPOOL: Final = "feedback"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """What the gateway knows without asking anyone."""
+
+    catalog: Catalog
+    directory: Directory
+    keyring: KeyRing
+
+
+async def build(process: Process, settings: Settings) -> None:
+    """Open the spools, restore what was known, follow the neighbours, then listen."""
+    segments = await _spool(process, settings, name=PREDICTIONS_SPOOL, limit_bytes=settings.spool_limit_bytes)
+    feedback = await _spool(
+        process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
+    )
+    known = _restore(settings)
+    _follow(process, settings, known=known)
+    store = KeyStore()
+    sync = KeySync(settings.postgres_dsn, store, keyring=known.keyring)
+    process.spawn("keys", sync.run)
+    keys = Keys(store, sync, pepper=known.keyring.pepper)
+    await _serve_admin(process, settings, keys=keys)
+    door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
+    add_routes(process.app, door)
+    await _serve(process, settings, known=known, segments=segments, door=door)
+
+
+async def _spool(process: Process, settings: Settings, *, name: str, limit_bytes: int) -> Spool:
+    spool = await process.enter(
+        _opened(settings.state_dir / name, limit_bytes=limit_bytes, segment_bytes=settings.segment_bytes)
+    )
+    process.spawn(f"shipper of {name}", Shipper(spool, settings.kafka_bootstrap).run)
+    return spool
+
+
+@asynccontextmanager
+async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> AsyncIterator[Spool]:
+    spool = Spool(folder, limit_bytes=limit_bytes, segment_bytes=segment_bytes)
+    try:
+        yield spool
+    finally:
+        spool.close()
+
+
+def _restore(settings: Settings) -> _Known:
+    known = _Known(
+        catalog=Catalog(), directory=Directory(), keyring=KeyRing(settings.strong_secret(PEPPER_FILE))
+    )
+    for part in (known.catalog, known.directory, known.keyring):
+        part.restore(settings.state_dir)
+    return known
+
+
+def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
+    """Keep what is known up to date, and on disk."""
+    catalog, directory, keyring = known.catalog, known.directory, known.keyring
+    files = (
+        (SPECS_SNAPSHOT, catalog.changes, catalog.dump_specs),
+        (ROUTES_SNAPSHOT, catalog.changes, catalog.dump_routes),
+        (DIRECTORY_SNAPSHOT, directory.changes, directory.dump),
+        (KEYS_SNAPSHOT, keyring.changes, keyring.dump),
+    )
+    for name, changes, dump in files:
+        snapshot = Snapshot(path=settings.state_dir / name, changes=changes, dump=dump)
+        process.spawn(f"snapshot {name}", snapshot.keep)
+    consumer = CatalogConsumer(settings.kafka_bootstrap, catalog)
+    process.spawn("model_specs", consumer.follow_specs)
+    process.spawn("routes", consumer.follow_routes)
+    process.spawn("caught up", consumer.note_caught_up)
+    watch = DirectoryWatch(
+        settings.inference_target, directory, operator_token=settings.secret(OPERATOR_TOKEN_FILE)
+    )
+    process.spawn("directory", watch.run)
+    process.ready_when("specs and routes", lambda: catalog.is_known)
+    process.ready_when("API keys", lambda: keyring.is_loaded)
+
+
+async def _serve_admin(process: Process, settings: Settings, *, keys: Keys) -> None:
+    server = RpcServer(interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),))
+    server.add(add_KeyAdminServicer_to_server, KeyService(keys), service=KEYS_SERVICE)
+    await process.enter(server.serving(f"{settings.admin_host}:{settings.admin_port}"))
+
+
+async def _serve(
+    process: Process, settings: Settings, *, known: _Known, segments: Spool, door: FeedbackDoor
+) -> None:
+    """The public port, last: what it needs is there, and at the end it closes first."""
+    clock = SystemClock()
+    upstream = Upstream(known.directory, clock)
+    lanes = Lanes(upstream, clock, slots=settings.upstream_slots)
+    predictions = Predictions(
+        known.catalog,
+        known.keyring,
+        lanes=lanes,
+        spool=segments,
+        clock=clock,
+        token_secret=settings.strong_secret(SECRET_FILE),
+    )
+    models = Models(known.catalog, known.directory, keyring=known.keyring, not_ready=process.not_ready)
+    oip = InferenceService(predictions, models, version=version("slipway"))
+    intake = FeedbackService(door)
+    server = RpcServer()
+    server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)
+    server.add(register_raw(FEEDBACK_SERVICE, intake.methods), intake, service=FEEDBACK_SERVICE)
+    upkeep = Upkeep(
+        server, models, catalog=known.catalog, directory=known.directory, lanes=lanes, upstream=upstream
+    )
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    process.spawn("upkeep", upkeep.run)

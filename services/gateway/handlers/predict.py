@@ -1,0 +1,196 @@
+"""A prediction, from the bytes that came to the bytes that go back."""
+
+import asyncio
+from types import TracebackType
+from typing import Final
+
+from prometheus_client import Counter
+
+from services.gateway import metrics, records, wire
+from services.gateway.catalog import Catalog, Model
+from services.gateway.domain.api_keys import ApiKey
+from services.gateway.domain.batching import Columns
+from services.gateway.domain.checks import check_inputs, check_outputs
+from services.gateway.domain.coding import Coder, encode
+from services.gateway.domain.routing import Arm, arm_of_version, choose
+from services.gateway.keyring import KeyRing
+from services.gateway.lanes import Lanes
+from services.gateway.records import Prediction
+from services.gateway.spool import Spool
+from services.gateway.wire import Answer, InferCall
+from slipway import tokens
+from slipway.clock import Clock
+from slipway.errors import Overloaded, SlipwayError
+from slipway.ids import new_id
+from slipway.rpc import status_of
+
+
+class _Refusing:
+    """Counts a SlipwayError that leaves the block as one refusal; cheaper than a generator."""
+
+    def __init__(self, reason: str) -> None:
+        self._counter: Counter = metrics.REFUSALS.labels(reason)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, SlipwayError):
+            self._counter.inc()
+
+
+_KEY: Final = _Refusing("key")
+_MESSAGE: Final = _Refusing("message")
+_MODEL: Final = _Refusing("model")
+_INPUT: Final = _Refusing("input")
+_ROUTE: Final = _Refusing("route")
+_SPOOL_FULL: Final = _Refusing("spool_full")
+_QUEUE_FULL: Final = _Refusing("queue_full")
+
+
+class Predictions:
+    """Admission, routing, the answer and its record."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        keyring: KeyRing,
+        *,
+        lanes: Lanes,
+        spool: Spool,
+        clock: Clock,
+        token_secret: bytes,
+    ) -> None:
+        self._catalog = catalog
+        self._keyring = keyring
+        self._lanes = lanes
+        self._spool = spool
+        self._clock = clock
+        self._token_secret = token_secret
+
+    async def infer(self, data: bytes, *, api_key: str, budget_s: float | None) -> bytes:
+        """Answer one ModelInfer request.
+
+        Args:
+            data: The serialized request.
+            api_key: As sent; may be empty.
+            budget_s: Time left by the transport's deadline, if there is one.
+        Raises:
+            SlipwayError: Refused, or the version failed; said in words for the caller.
+        """
+        start_s = self._clock.monotonic_s()
+        call, model, prediction = self._admit(data, api_key)
+        with _INPUT:
+            wanted = check_outputs(model.contract, call.outputs)
+        budgets = (budget_s, call.timeout_s, model.contract.timeout_s)
+        deadline_s = start_s + min(budget for budget in budgets if budget is not None)
+        outputs = await self._outputs(prediction, start_s=start_s, deadline_s=deadline_s)
+        self._record(prediction, outputs, coder=model.coders[prediction.arm.version], start_s=start_s)
+        answer = Answer(
+            model=call.model,
+            version=prediction.arm.version,
+            request_id=call.request_id,
+            parameters=self._parameters(prediction),
+            rows=prediction.checked.rows,
+            is_raw=call.is_raw,
+        )
+        return wire.write_answer(answer, model.contract.signature.outputs, columns=outputs, wanted=wanted)
+
+    def _admit(self, data: bytes, api_key: str) -> tuple[InferCall, Model, Prediction]:
+        """Who asks what, and which arm answers; the key is checked before the bytes are parsed."""
+        with _KEY:
+            caller = self._keyring.identify(api_key)
+        with _MESSAGE:
+            call = wire.read_call(data)
+        with _MODEL:
+            model = self._catalog.find(call.model, tenant=caller.tenant)
+        with _INPUT:
+            checked = check_inputs(model.contract, call.tensors)
+        self._check_spool()
+        prediction_id = new_id()
+        with _ROUTE:
+            arm = _arm(model, call, prediction_id)
+        prediction = Prediction(
+            prediction_id=prediction_id,
+            caller=caller,
+            arm=arm,
+            contract=model.contract,
+            route_epoch=model.route.epoch,
+            unit=call.unit,
+            business_key=call.business_key,
+            request_id=call.request_id,
+            checked=checked,
+        )
+        return call, model, prediction
+
+    def _check_spool(self) -> None:
+        with _SPOOL_FULL:
+            if self._spool.is_full:
+                raise Overloaded(
+                    "the records of earlier predictions fill the disk space set aside for them; "
+                    "new ones are taken again when Kafka is back"
+                )
+
+    async def _outputs(self, prediction: Prediction, *, start_s: float, deadline_s: float) -> Columns:
+        contract, checked, arm = prediction.contract, prediction.checked, prediction.arm
+        lane = self._lanes.lane(contract.model, arm)
+        with _QUEUE_FULL:
+            lane.admit(contract, checked.rows)
+        try:
+            return await lane.submit(contract, checked.columns, rows=checked.rows, deadline_s=deadline_s)
+        except SlipwayError as error:
+            self._record_failure(prediction, error, start_s=start_s)
+            raise
+        except asyncio.CancelledError:
+            metrics.REQUESTS.labels(contract.model, arm.version, "CANCELLED").inc()
+            raise
+
+    def _record(self, prediction: Prediction, outputs: Columns, *, coder: Coder, start_s: float) -> None:
+        """Keep the answer before it is given: an answer without a record must not exist."""
+        labels = (prediction.contract.model, prediction.arm.version)
+        latency_s = self._clock.monotonic_s() - start_s
+        record = records.served(
+            prediction,
+            outputs,
+            codes=encode(coder, prediction.checked),
+            now_s=self._clock.now_s(),
+            latency_s=latency_s,
+        )
+        self._spool.append((record,))
+        metrics.REQUESTS.labels(*labels, "OK").inc()
+        metrics.ROWS.labels(*labels).inc(prediction.checked.rows)
+        metrics.REQUEST_SECONDS.labels(*labels).observe(latency_s)
+
+    def _record_failure(self, prediction: Prediction, error: SlipwayError, *, start_s: float) -> None:
+        code = status_of(error).name
+        record = records.failed(
+            prediction,
+            code=code,
+            message=str(error),
+            now_s=self._clock.now_s(),
+            latency_s=self._clock.monotonic_s() - start_s,
+        )
+        self._spool.append((record,))
+        metrics.REQUESTS.labels(prediction.contract.model, prediction.arm.version, code).inc()
+
+    def _parameters(self, prediction: Prediction) -> dict[str, str | int]:
+        return {
+            "slipway_prediction_id": prediction.prediction_id,
+            "slipway_feedback_token": tokens.issue(
+                self._token_secret, subject=prediction.prediction_id, owner=_owner(prediction.caller)
+            ),
+            "slipway_arm": prediction.arm.role,
+            "slipway_route_epoch": prediction.route_epoch,
+        }
+
+
+def _arm(model: Model, call: InferCall, prediction_id: str) -> Arm:
+    if call.version:
+        return arm_of_version(model.route, call.version)
+    return choose(model.route, call.unit or prediction_id)
+
+
+def _owner(caller: ApiKey) -> tokens.Owner:
+    return tokens.Owner(caller.tenant, caller.principal)

@@ -1,0 +1,62 @@
+"""Keeps the keys in memory equal to the table: a revocation counts within two seconds."""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Final
+
+from services.gateway.changes import until
+from services.gateway.keyring import KeyRing
+from services.gateway.store import FAILURES, KeyStore
+from slipway.errors import Unavailable
+from slipway.postgres import pool
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_LOOK_S: Final = 1.0
+
+
+class KeySync:
+    """Watches the table; while PostgreSQL is away the last known keys stay in force."""
+
+    def __init__(self, dsn: str, store: KeyStore, *, keyring: KeyRing) -> None:
+        self._dsn = dsn
+        self._store = store
+        self._keyring = keyring
+        self._mark: tuple[int, int] | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Follow the table until `stop` is set."""
+        await until(stop, self._follow)
+
+    async def refresh(self) -> None:
+        """Load the keys if anything changed.
+
+        Raises:
+            Unavailable: PostgreSQL is away.
+        """
+        mark = await self._store.mark()
+        if mark != self._mark:
+            self._keyring.replace(await self._store.keys_in_force())
+            self._mark = mark
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                async with pool(self._dsn, migrations=MIGRATIONS) as connections:
+                    self._store.attach(connections)
+                    await self._look_forever()
+            except FAILURES as error:
+                log.warning("PostgreSQL refused the gateway: %r", error)
+            finally:
+                self._store.attach(None)
+            await asyncio.sleep(_LOOK_S)
+
+    async def _look_forever(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except Unavailable as error:
+                log.warning("API keys stay as they are: %s", error)
+            await asyncio.sleep(_LOOK_S)

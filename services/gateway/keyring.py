@@ -1,0 +1,59 @@
+"""All API keys in memory, so that a prediction asks no database."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from services.gateway import metrics
+from services.gateway.changes import Changes
+from services.gateway.domain.api_keys import ApiKey, identify
+from slipway.errors import Unauthenticated
+
+SNAPSHOT: Final = "keys.json"
+
+
+class KeyRing:
+    """The keys in force; revoked ones are not among them."""
+
+    def __init__(self, pepper: bytes) -> None:
+        self.pepper = pepper
+        self.changes = Changes()
+        self.is_loaded = False
+        self._keys: dict[str, ApiKey] = {}
+
+    def identify(self, text: str) -> ApiKey:
+        """Find the key that `text` is.
+
+        Raises:
+            Unauthenticated: It is none.
+        """
+        if not self.is_loaded:
+            raise Unauthenticated("no API keys are loaded yet: the gateway waits for PostgreSQL")
+        return identify(text, self._keys, pepper=self.pepper)
+
+    def replace(self, keys: Iterable[ApiKey]) -> None:
+        """Put these keys in place of all others."""
+        self._keys = {key.key_id: key for key in keys}
+        self.is_loaded = True
+        metrics.KEYS.set(len(self._keys))
+        self.changes.notify()
+
+    def dump(self) -> bytes | None:
+        """Ids, owners and HMACs: nothing that opens anything."""
+        if not self.is_loaded:
+            return None
+        return orjson.dumps(
+            [
+                {"key_id": k.key_id, "principal": k.principal, "tenant": k.tenant, "mac": k.mac.hex()}
+                for k in self._keys.values()
+            ]
+        )
+
+    def restore(self, state_dir: Path) -> None:
+        """Take the keys of the snapshot, if there is one."""
+        path = state_dir / SNAPSHOT
+        if path.is_file():
+            entries = orjson.loads(path.read_bytes())
+            self.replace(ApiKey(**{**entry, "mac": bytes.fromhex(entry["mac"])}) for entry in entries)

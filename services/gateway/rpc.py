@@ -1,0 +1,192 @@
+"""gRPC: the Open Inference Protocol, feedback intake, and keys for operators."""
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+import grpc
+from google.protobuf.message import DecodeError, Message
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from services.gateway.handlers.feedback import FeedbackDoor
+from services.gateway.handlers.keys import Keys
+from services.gateway.handlers.models import Models
+from services.gateway.handlers.predict import Predictions
+from services.gateway.store import KeyRow
+from slipway.errors import InvalidInput, SlipwayError
+from slipway.oip import open_inference_pb2 as oip
+from slipway.rpc import aborting, status_of
+from slipway.signature import TensorSpec
+from slipway.v1 import feedback_pb2, keys_pb2
+from slipway.v1.keys_pb2_grpc import KeyAdminServicer
+
+OIP_SERVICE: Final = "inference.GRPCInferenceService"
+FEEDBACK_SERVICE: Final = "slipway.v1.FeedbackIntake"
+KEYS_SERVICE: Final = "slipway.v1.KeyAdmin"
+SERVER_NAME: Final = "slipway"
+EXTENSIONS: Final = ("parameters",)
+_PLATFORM: Final = "onnxruntime_onnx"
+_LONGEST_DETAILS: Final = 1000  # details travel in a header, which clients bound at 8 KiB
+
+M = TypeVar("M", bound=Message)
+
+
+def api_key_of(metadata: Iterable[tuple[str, Any]]) -> str:
+    """The API key in call metadata or HTTP headers: `authorization: Bearer ...` or `x-api-key`."""
+    for name, value in metadata:
+        if name == "authorization":
+            scheme, _, key = value.partition(" ")
+            return key.strip() if scheme.lower() == "bearer" else ""
+        if name == "x-api-key":
+            return str(value)
+    return ""
+
+
+def register_raw(name: str, methods: dict[str, Any]) -> Any:
+    """How to add a service whose methods take and give bytes: they see a request before it is parsed."""
+
+    def register(_servicer: object, server: Any) -> None:
+        handlers: dict[str, Any] = {
+            method: grpc.unary_unary_rpc_method_handler(call) for method, call in methods.items()
+        }
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+
+    return register
+
+
+class InferenceService:
+    """The six RPCs of the Open Inference Protocol."""
+
+    def __init__(self, predictions: Predictions, models: Models, *, version: str) -> None:
+        self._predictions = predictions
+        self._models = models
+        self._version = version
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """By name."""
+        names = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
+        return {name: getattr(self, name) for name in names}
+
+    async def ModelInfer(self, data: bytes, context: Any) -> bytes:
+        """Predict."""
+        try:
+            return await self._predictions.infer(
+                data,
+                api_key=api_key_of(context.invocation_metadata()),
+                budget_s=context.time_remaining(),
+            )
+        except SlipwayError as error:
+            await context.abort(status_of(error), str(error)[:_LONGEST_DETAILS])
+            raise
+
+    async def ServerLive(self, _data: bytes, _context: Any) -> bytes:
+        """The process lives."""
+        return oip.ServerLiveResponse(live=True).SerializeToString()
+
+    async def ServerReady(self, _data: bytes, _context: Any) -> bytes:
+        """The gateway can answer."""
+        return oip.ServerReadyResponse(ready=self._models.is_server_ready()).SerializeToString()
+
+    async def ModelReady(self, data: bytes, context: Any) -> bytes:
+        """A model has a server; false, not an error, for an unknown one, so that clients can wait for it."""
+        async with aborting(context):
+            request = parse(data, oip.ModelReadyRequest)
+        ready = self._models.is_ready(request.name, request.version)
+        return oip.ModelReadyResponse(ready=ready).SerializeToString()
+
+    async def ServerMetadata(self, _data: bytes, _context: Any) -> bytes:
+        """Name, version, extensions."""
+        return oip.ServerMetadataResponse(
+            name=SERVER_NAME, version=self._version, extensions=EXTENSIONS
+        ).SerializeToString()
+
+    async def ModelMetadata(self, data: bytes, context: Any) -> bytes:
+        """Versions, inputs and outputs of a model."""
+        async with aborting(context):
+            request = parse(data, oip.ModelMetadataRequest)
+            model, versions = self._models.describe(
+                request.name, request.version, api_key=api_key_of(context.invocation_metadata())
+            )
+        signature = model.contract.signature
+        return oip.ModelMetadataResponse(
+            name=model.name,
+            versions=versions,
+            platform=_PLATFORM,
+            inputs=[_tensor_metadata(spec) for spec in signature.inputs],
+            outputs=[_tensor_metadata(spec) for spec in signature.outputs],
+        ).SerializeToString()
+
+
+class FeedbackService:
+    """Feedback from applications that do not speak Kafka."""
+
+    def __init__(self, door: FeedbackDoor) -> None:
+        self._door = door
+
+    @property
+    def methods(self) -> dict[str, Any]:
+        """By name."""
+        return {"SubmitFeedback": self.SubmitFeedback}
+
+    async def SubmitFeedback(self, data: bytes, context: Any) -> bytes:
+        """Take up to 1000 items, all or none."""
+        async with aborting(context):
+            caller = self._door.authenticate(api_key_of(context.invocation_metadata()))
+            request = parse(data, feedback_pb2.SubmitFeedbackRequest)
+            ids = self._door.submit(request.items, caller=caller, protocol="grpc")
+        return feedback_pb2.SubmitFeedbackResponse(feedback_ids=ids).SerializeToString()
+
+
+class KeyService(KeyAdminServicer):
+    """API keys, for holders of the operator token."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+
+    async def CreateKey(self, request: keys_pb2.CreateKeyRequest, context: Any) -> keys_pb2.CreateKeyResponse:
+        """Make a key and show it once."""
+        async with aborting(context):
+            row, text = await self._keys.create(request.principal, request.tenant)
+        return keys_pb2.CreateKeyResponse(info=_key_info(row), secret=text)
+
+    async def ListKeys(self, _request: keys_pb2.ListKeysRequest, context: Any) -> keys_pb2.ListKeysResponse:
+        """All keys."""
+        async with aborting(context):
+            rows = await self._keys.list_all()
+        return keys_pb2.ListKeysResponse(keys=[_key_info(row) for row in rows])
+
+    async def RevokeKey(self, request: keys_pb2.RevokeKeyRequest, context: Any) -> keys_pb2.KeyInfo:
+        """Take a key out of force."""
+        async with aborting(context):
+            row = await self._keys.revoke(request.key_id)
+        return _key_info(row)
+
+
+def parse(data: bytes, kind: type[M]) -> M:
+    """Bytes to a message.
+
+    Raises:
+        InvalidInput: They are not one.
+    """
+    try:
+        return kind.FromString(data)
+    except DecodeError as error:
+        raise InvalidInput(f"the bytes are not a {kind.DESCRIPTOR.full_name}: {error}") from error
+
+
+def _tensor_metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
+    return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)
+
+
+def _key_info(row: KeyRow) -> keys_pb2.KeyInfo:
+    created, revoked = Timestamp(), Timestamp()
+    created.FromDatetime(row.created_at)
+    if row.revoked_at is not None:
+        revoked.FromDatetime(row.revoked_at)
+    return keys_pb2.KeyInfo(
+        key_id=row.key_id,
+        principal=row.principal,
+        tenant=row.tenant,
+        created_at=created,
+        revoked_at=revoked if row.revoked_at is not None else None,
+    )

@@ -1,0 +1,50 @@
+"""What the gateway is told by its environment."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from slipway.errors import InvalidInput
+from slipway.settings import ServiceSettings
+
+_MIB: Final = 1024 * 1024
+_SHORTEST_SECRET: Final = 32
+PEPPER_FILE: Final = "api_keys.pepper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ServiceSettings):
+    """Ports, neighbours and the bounds of what waits on disk."""
+
+    postgres_dsn: str
+    admin_port: int
+    inference_target: str
+    admin_host: str = "127.0.0.1"
+    spool_limit_bytes: int = 1024 * _MIB
+    feedback_spool_limit_bytes: int = 256 * _MIB
+    segment_bytes: int = 16 * _MIB
+    upstream_slots: int = 1
+
+    def __post_init__(self) -> None:
+        smallest = min(self.spool_limit_bytes, self.feedback_spool_limit_bytes)
+        if smallest < 2 * self.segment_bytes:
+            raise InvalidInput(
+                f"a spool limit of {smallest} bytes holds less than two segments of "
+                f"{self.segment_bytes} bytes: raise SLIPWAY_SPOOL_LIMIT_BYTES and "
+                "SLIPWAY_FEEDBACK_SPOOL_LIMIT_BYTES or lower SLIPWAY_SEGMENT_BYTES"
+            )
+        if self.upstream_slots < 1:
+            raise InvalidInput("SLIPWAY_UPSTREAM_SLOTS must be at least 1")
+
+    def strong_secret(self, name: str) -> bytes:
+        """A secret file that is long enough to be one.
+
+        Raises:
+            InvalidInput: Missing, empty, or too short.
+        """
+        text = self.secret(name)
+        if len(text) < _SHORTEST_SECRET:
+            raise InvalidInput(
+                f"secret file {self.secrets_dir / name} has {len(text)} characters; "
+                f"{_SHORTEST_SECRET} at least"
+            )
+        return text.encode()

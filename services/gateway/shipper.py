@@ -1,0 +1,101 @@
+"""Carries a spool to Kafka in batches, behind the answers."""
+
+import asyncio
+import logging
+from typing import Final, Protocol
+
+from services.gateway import metrics
+from services.gateway.spool import Spool
+from slipway.envelope import Outgoing
+from slipway.errors import Unavailable
+from slipway.kafka import Producer
+
+log = logging.getLogger(__name__)
+
+_LOOK_S: Final = 1.0
+_SAVE_EVERY_S: Final = 0.2
+_RETRY_S: Final = 1.0
+_CLOSE_S: Final = 5.0
+
+
+class Publisher(Protocol):
+    """What takes messages for good."""
+
+    async def publish(self, messages: list[Outgoing], /) -> None:
+        """Return when all are safe."""
+        ...
+
+
+class Shipper:
+    """One spool, one producer. At least once: after a crash the last few records go twice."""
+
+    def __init__(self, spool: Spool, bootstrap: str) -> None:
+        self._spool = spool
+        self._bootstrap = bootstrap
+        self._saved = spool.position
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Ship until `stop` is set and the spool is empty, or Kafka is away at the end."""
+        while not stop.is_set():
+            stopping = asyncio.ensure_future(stop.wait())
+            connecting = asyncio.ensure_future(self._ship_connected(stop))
+            await asyncio.wait({stopping, connecting}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            await self._finish(connecting, is_stopping=stop.is_set())
+        self._save()
+
+    async def _finish(self, work: "asyncio.Future[None]", *, is_stopping: bool) -> None:
+        if is_stopping and not work.done():
+            await asyncio.wait({work}, timeout=_CLOSE_S)
+            if not work.done():
+                log.warning("stopping with a backlog", extra={"bytes": self._spool.backlog_bytes})
+                work.cancel()
+                await asyncio.wait({work}, timeout=_CLOSE_S)
+        if work.done() and not work.cancelled():
+            work.result()
+
+    async def _ship_connected(self, stop: asyncio.Event) -> None:
+        """Ship with one producer until it fails: after a failure only a new one has clean sequences."""
+        producer = Producer(self._bootstrap)
+        try:
+            await producer.start()
+            await self._ship(producer, stop)
+        except Unavailable as error:
+            log.warning("spool %s waits: %s", self._spool.name, error)
+            await asyncio.sleep(_RETRY_S)
+        finally:
+            await _close(producer)
+
+    async def _ship(self, producer: Publisher, stop: asyncio.Event) -> None:
+        last_save_s = 0.0
+        loop = asyncio.get_running_loop()
+        while True:
+            revision = self._spool.changes.revision
+            messages, position = self._spool.read()
+            if messages:
+                await producer.publish(messages)
+                self._spool.advance(position)
+                metrics.SPOOL_SHIPPED.labels(self._spool.name).inc(len(messages))
+            if loop.time() - last_save_s >= _SAVE_EVERY_S:
+                await asyncio.to_thread(self._save)
+                last_save_s = loop.time()
+            if messages:
+                continue
+            if stop.is_set():
+                return
+            is_saved = self._saved == self._spool.position
+            await self._spool.changes.wait_beyond(revision, timeout_s=_LOOK_S if is_saved else _SAVE_EVERY_S)
+
+    def _save(self) -> None:
+        self._spool.measure()
+        if self._saved != self._spool.position:
+            position = self._spool.position
+            self._spool.save_position()
+            self._saved = position
+
+
+async def _close(producer: Producer) -> None:
+    try:
+        await asyncio.wait_for(producer.stop(), timeout=_CLOSE_S)
+    except TimeoutError:
+        log.warning("the Kafka producer did not close in %.0f s", _CLOSE_S)

@@ -1,0 +1,64 @@
+"""HTTP: feedback for applications that speak neither Kafka nor gRPC."""
+
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.responses import ORJSONResponse
+from google.protobuf import json_format
+
+from services.gateway.handlers.feedback import FeedbackDoor
+from slipway.errors import InvalidInput, Unauthenticated
+from slipway.rpc import MAX_MESSAGE_BYTES
+from slipway.v1.feedback_pb2 import FeedbackReceived
+
+_DEPTH = 20
+
+
+def add_routes(app: FastAPI, door: FeedbackDoor) -> None:
+    """Add POST /v1/feedback: one item or a list, in the proto3 JSON mapping of FeedbackReceived."""
+
+    @app.post("/v1/feedback", status_code=202)
+    async def feedback(request: Request) -> ORJSONResponse:
+        caller = door.authenticate(_api_key(request))
+        items = parse_items(await _body(request))
+        ids = door.submit(items, caller=caller, protocol="http")
+        return ORJSONResponse({"feedback_ids": ids}, status_code=202)
+
+
+def parse_items(body: bytes) -> list[FeedbackReceived]:
+    """Read one item or a list of them.
+
+    Raises:
+        InvalidInput: Not JSON, or not feedback.
+    """
+    try:
+        data: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: {error}") from error
+    return [_item(entry, index) for index, entry in enumerate(data if isinstance(data, list) else [data])]
+
+
+def _item(entry: Any, index: int) -> FeedbackReceived:
+    if not isinstance(entry, dict):
+        raise InvalidInput(f"items[{index}] is not an object with the fields of FeedbackReceived")
+    try:
+        return json_format.ParseDict(entry, FeedbackReceived(), max_recursion_depth=_DEPTH)
+    except json_format.ParseError as error:
+        raise InvalidInput(f"items[{index}]: {error}") from error
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_MESSAGE_BYTES:
+            raise InvalidInput(f"the body is larger than {MAX_MESSAGE_BYTES} bytes: send fewer items at once")
+    return bytes(body)
+
+
+def _api_key(request: Request) -> str:
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme and scheme.lower() != "bearer":
+        raise Unauthenticated("authorization must be `Bearer slk_...`")
+    return key.strip() or request.headers.get("x-api-key", "")

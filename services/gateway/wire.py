@@ -1,0 +1,200 @@
+"""Open Inference Protocol messages to plain data and back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from services.gateway.domain import elements
+from services.gateway.domain.batching import Columns
+from services.gateway.domain.checks import InputTensor
+from slipway.errors import InvalidInput
+from slipway.oip.open_inference_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
+from slipway.signature import TensorSpec
+
+# Where a datatype's elements stand when they are not raw, and their dtype.
+_TYPED: Final = {
+    "BOOL": ("bool_contents", "?"),
+    "INT32": ("int_contents", "<i4"),
+    "INT64": ("int64_contents", "<i8"),
+    "FP32": ("fp32_contents", "<f4"),
+    "FP64": ("fp64_contents", "<f8"),
+    "BYTES": ("bytes_contents", ""),
+}
+_MAX_TEXT: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferCall:
+    """A ModelInfer request, taken apart and not yet checked against a model."""
+
+    model: str
+    version: str
+    request_id: str
+    unit: str
+    business_key: str
+    timeout_s: float | None
+    tensors: tuple[InputTensor, ...]
+    outputs: tuple[str, ...]
+    is_raw: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What goes back to the caller, beside the tensors."""
+
+    model: str
+    version: str
+    request_id: str
+    parameters: Mapping[str, str | int]
+    rows: int
+    is_raw: bool
+
+
+def read_call(data: bytes) -> InferCall:
+    """Parse a request.
+
+    Raises:
+        InvalidInput: Not a ModelInferRequest, or its parts contradict each other.
+    """
+    try:
+        message = ModelInferRequest.FromString(data)
+    except DecodeError as error:
+        raise InvalidInput(f"the bytes are not an inference.ModelInferRequest: {error}") from error
+    return InferCall(
+        model=message.model_name,
+        version=message.model_version,
+        request_id=_bounded("id", message.id),
+        unit=_text_parameter(message.parameters, "slipway_unit"),
+        business_key=_text_parameter(message.parameters, "slipway_key"),
+        timeout_s=_timeout_s(message.parameters),
+        tensors=_tensors(message),
+        outputs=tuple(output.name for output in message.outputs),
+        is_raw=bool(message.raw_input_contents),
+    )
+
+
+def write_call(
+    model: str, version: str, *, inputs: Sequence[TensorSpec], columns: Columns, rows: int
+) -> bytes:
+    """A request to an upstream server, in raw form."""
+    tensors = [
+        ModelInferRequest.InferInputTensor(
+            name=spec.name, datatype=spec.datatype, shape=(rows, *spec.shape[1:])
+        )
+        for spec in inputs
+    ]
+    request = ModelInferRequest(
+        model_name=model, model_version=version, inputs=tensors, raw_input_contents=columns
+    )
+    return request.SerializeToString()
+
+
+def read_answer(data: bytes) -> dict[str, tuple[str, bytes]]:
+    """Datatype and raw bytes of each tensor of an upstream server's answer, however it sent them.
+
+    Raises:
+        InvalidInput: Not a ModelInferResponse, or its parts contradict each other.
+    """
+    try:
+        message = ModelInferResponse.FromString(data)
+    except DecodeError as error:
+        raise InvalidInput(f"the bytes are not an inference.ModelInferResponse: {error}") from error
+    raws = message.raw_output_contents
+    if raws and len(raws) != len(message.outputs):
+        raise InvalidInput(f"{len(message.outputs)} outputs, but {len(raws)} raw_output_contents")
+    if raws:
+        return {o.name: (o.datatype, raw) for o, raw in zip(message.outputs, raws, strict=True)}
+    return {o.name: (o.datatype, _typed_to_raw(o.name, o.datatype, o.contents)) for o in message.outputs}
+
+
+def write_answer(
+    answer: Answer, outputs: Sequence[TensorSpec], *, columns: Columns, wanted: Sequence[str]
+) -> bytes:
+    """The reply: the wanted outputs, raw or typed as the request was."""
+    message = ModelInferResponse(model_name=answer.model, model_version=answer.version, id=answer.request_id)
+    for name, value in answer.parameters.items():
+        if isinstance(value, int):
+            message.parameters[name].int64_param = value
+        else:
+            message.parameters[name].string_param = value
+    by_name = {spec.name: (spec, column) for spec, column in zip(outputs, columns, strict=True)}
+    for name in wanted:
+        spec, column = by_name[name]
+        tensor = message.outputs.add(name=name, datatype=spec.datatype, shape=(answer.rows, *spec.shape[1:]))
+        if answer.is_raw:
+            message.raw_output_contents.append(column)
+        else:
+            _raw_to_typed(spec.datatype, column, contents=tensor.contents)
+    return message.SerializeToString()
+
+
+def _tensors(message: ModelInferRequest) -> tuple[InputTensor, ...]:
+    raws = message.raw_input_contents
+    if not raws:
+        return tuple(_input(t, _typed_to_raw(t.name, t.datatype, t.contents)) for t in message.inputs)
+    if len(raws) != len(message.inputs):
+        raise InvalidInput(
+            f"{len(message.inputs)} inputs, but {len(raws)} raw_input_contents: send one for each, in order"
+        )
+    for tensor in message.inputs:
+        if tensor.HasField("contents") and tensor.contents.ListFields():
+            raise InvalidInput(
+                f"input {tensor.name[:60]!r} has contents, and the request has raw_input_contents: "
+                "send all tensors one way"
+            )
+    return tuple(_input(t, raw) for t, raw in zip(message.inputs, raws, strict=True))
+
+
+def _input(tensor: Any, raw: bytes) -> InputTensor:
+    return InputTensor(name=tensor.name, datatype=tensor.datatype, shape=tuple(tensor.shape), raw=raw)
+
+
+def _typed_to_raw(name: str, datatype: str, contents: InferTensorContents) -> bytes:
+    field, dtype = _TYPED.get(datatype, ("", ""))
+    for descriptor, _ in contents.ListFields():
+        if descriptor.name != field:
+            raise InvalidInput(
+                f"input {name[:60]!r}: {descriptor.name} is set, but {datatype[:20]} goes into "
+                f"{field or 'raw_input_contents'}"
+            )
+    if not field:
+        return b""
+    values = getattr(contents, field)
+    return np.array(values, dtype=dtype).tobytes() if dtype else elements.join(values)
+
+
+def _raw_to_typed(datatype: str, raw: bytes, *, contents: InferTensorContents) -> None:
+    field, dtype = _TYPED[datatype]
+    if dtype:
+        getattr(contents, field).extend(np.frombuffer(raw, dtype=dtype))
+    else:
+        contents.bytes_contents.extend(elements.split_all(raw))
+
+
+def _text_parameter(parameters: Any, name: str) -> str:
+    if name not in parameters:
+        return ""
+    value = parameters[name]
+    if value.WhichOneof("parameter_choice") != "string_param":
+        raise InvalidInput(f"parameter {name} must be a string_param")
+    return _bounded(f"parameter {name}", value.string_param)
+
+
+def _bounded(what: str, text: str) -> str:
+    if len(text) > _MAX_TEXT:
+        raise InvalidInput(f"{what} has {len(text)} characters; at most {_MAX_TEXT}")
+    return text
+
+
+def _timeout_s(parameters: Any) -> float | None:
+    if "timeout" not in parameters:
+        return None
+    value = parameters["timeout"]
+    kind = value.WhichOneof("parameter_choice")
+    if kind not in ("int64_param", "uint64_param") or getattr(value, kind) < 0:
+        raise InvalidInput("parameter timeout must be a whole number of microseconds, 0 for none")
+    microseconds: int = getattr(value, kind)
+    return microseconds / 1e6 or None
