@@ -158,12 +158,16 @@ class _Ascent:
 
     async def _wait_until_ready(self, part: Part, *, log_start: int) -> None:
         deadline = time.monotonic() + _READY_DEADLINE_S
-        first_pid = 0
+        pids: set[int] = set()
         while True:
             info = self._supervision.processes()[part.name]
-            first_pid = first_pid or info.pid
-            if info.state not in _ALIVE or info.pid != first_pid:
-                raise self._failure(part, f"died while starting ({info.explanation})", log_start=log_start)
+            pids |= {info.pid} - {0}
+            deaths = len(pids) - 1 if info.state in _ALIVE else max(len(pids), 1)
+            if deaths >= part.start_attempts:
+                reason = (
+                    f"died while starting ({info.explanation})" if info.explanation else "died while starting"
+                )
+                raise self._failure(part, reason, log_start=log_start)
             if await part.is_ready():
                 return
             if time.monotonic() > deadline:

@@ -31,6 +31,7 @@ class Part:
         prepare: Runs before the start, only when the part is not running.
         is_ready: One quick look; False means "not yet".
         provision: Runs when the part is ready, on every `up`; must be idempotent.
+        start_attempts: How many deaths while starting make `up` give up.
         user: The OS user to run as, when it is not the caller.
     """
 
@@ -47,6 +48,7 @@ class Part:
     user: str | None = None
     stop_signal: str = "TERM"
     stop_wait_s: int = 20
+    start_attempts: int = 1
     is_service: bool = False
 
     @property

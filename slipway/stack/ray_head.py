@@ -64,6 +64,8 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
         directory=layout.data(NAME),
         prepare=prepare,
         stop_wait_s=25,
+        # It gives its own node 30 s to appear, fixed in its source: too little on a busy machine.
+        start_attempts=3,
     )
 
 
