@@ -56,6 +56,11 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
             "RAY_ROTATION_MAX_BYTES": str(8 * 1024 * 1024),
             "RAY_ROTATION_BACKUP_COUNT": "1",
             "RAY_DISABLE_IMPORT_WARNING": "1",
+            # Ray runs its workers at nice 15; then nothing could stand behind serving. Trainings take 19.
+            "RAY_worker_niceness": "0",
+            # Idle workers above this are ended after a second, and with two cores the default is two
+            # processes, replicas included: each training would import scikit-learn anew, for seconds.
+            "RAY_num_workers_soft_limit": "5",
             "OMP_NUM_THREADS": "1",
             "MALLOC_ARENA_MAX": "2",
             "PYTHONUNBUFFERED": "1",
