@@ -55,9 +55,9 @@ def down(parts: Parts = None) -> None:
     stack = build_stack()
     with exclusive(stack.layout, on_wait=_tell_wait):
         if parts:
-            stop_parts(Supervision(stack), [stack.part(name) for name in parts], say=_CONSOLE.print)
+            stop_parts(Supervision(stack), [stack.part(name) for name in parts], say=_say)
         else:
-            take_down(stack, say=_CONSOLE.print)
+            take_down(stack, say=_say)
     _CONSOLE.print(f"[green]down[/] in {time.monotonic() - started:.1f} s")
 
 
@@ -123,10 +123,14 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     if not yes:
         typer.confirm(f"Delete everything in {stack.layout.home}?", abort=True)
     with exclusive(stack.layout, on_wait=_tell_wait):
-        take_down(stack, say=_CONSOLE.print)
+        take_down(stack, say=_say)
         delete_state(stack.layout)
     _CONSOLE.print(f"[green]empty[/]: {stack.layout.home}")
 
 
 def _tell_wait(holder: str) -> None:
     _CONSOLE.print(f"[yellow]waiting[/] for another slipway command (pid {holder}) to finish with this stack")
+
+
+def _say(text: str) -> None:
+    _CONSOLE.print(text, soft_wrap=True)
