@@ -49,9 +49,18 @@ COMMANDS: Final = {
     ),
     "apply": Command(target="slipway.cli.models:apply", summary="Apply a model spec.", panel=_MODELS),
     "register": Command(
-        target="slipway.cli.models:register", summary="Register an ONNX file as a version.", panel=_MODELS
+        target="slipway.cli.registration:register",
+        summary="Register an ONNX file as a version.",
+        panel=_MODELS,
     ),
-    "train": Command(target="slipway.cli.models:train", summary="Ask for a training now.", panel=_MODELS),
+    "models": Command(target="slipway.cli.models:models", summary="List all models.", panel=_MODELS),
+    "rollout": Command(
+        target="slipway.cli.models:rollout", summary="Roll a registered version out.", panel=_MODELS
+    ),
+    "abort": Command(
+        target="slipway.cli.models:abort", summary="End the rollout that is under way.", panel=_MODELS
+    ),
+    "train": Command(target="slipway.cli.training:train", summary="Ask for a training now.", panel=_MODELS),
     "rollback": Command(
         target="slipway.cli.models:rollback", summary="Return to the version before.", panel=_MODELS
     ),

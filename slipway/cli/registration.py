@@ -1,0 +1,118 @@
+"""`slipway register`: a model out of a user's own notebook becomes a version, and is rolled out."""
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import orjson
+import typer
+from rich.console import Console
+
+from slipway import spec as model_spec
+from slipway.cli.control_plane import ACTOR, ControlPlane, champion_of
+from slipway.cli.notebook_model import NotebookModel, examine, read_sample
+from slipway.errors import InvalidInput
+from slipway.registry import RegisteredVersion, Registry
+from slipway.v1 import rollout_pb2
+
+_TALK: Final = Console(stderr=True, highlight=False)
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def register(
+    model: Annotated[str, typer.Argument(help="The model's name, as in its applied spec.")],
+    onnx: Annotated[Path, typer.Argument(help="The ONNX file.")],
+    sample: Annotated[Path, typer.Option("--sample", help="Parquet or CSV with rows it was trained on.")],
+    target: Annotated[
+        str, typer.Option("--target", help="Column with the truth; else the spec's label.")
+    ] = "",
+    version_note: Annotated[str, typer.Option("--version-note", help="What is new about it.")] = "",
+    no_rollout: Annotated[bool, typer.Option("--no-rollout", help="Only register it.")] = False,
+    json_out: Json = False,
+) -> None:
+    """Check an ONNX model against its spec, register it with its profile, and roll it out.
+
+    The sample gives the reference profile by which drift is judged later, and is scored where it has the
+    truth. It needs a column per feature of the spec.
+
+    Examples:
+
+        slipway register cancer model.onnx --sample train.parquet
+
+        slipway register cancer model.onnx --sample train.csv.gz --target diagnosis --no-rollout
+    """
+    work = _register(
+        model, onnx, sample=sample, target=target, note=version_note, only=no_rollout, json_out=json_out
+    )
+    try:
+        asyncio.run(work)
+    except KeyboardInterrupt:
+        _TALK.print(f"not followed any more; what was started goes on: `slipway status {model}`")
+        raise typer.Exit(130) from None
+
+
+async def _register(
+    model: str, onnx: Path, *, sample: Path, target: str, note: str, only: bool, json_out: bool
+) -> None:
+    plane = ControlPlane()
+    status = await plane.status(model)
+    examined = examine(
+        model_spec.parse(status.spec.yaml),
+        _read_bytes(onnx),
+        sample=read_sample(sample),
+        target=target,
+        about={"onnx_file": onnx.name, "sample_file": sample.name, "note": note, "registered_by": ACTOR},
+    )
+    _TALK.print(f"{onnx.name} fits the spec; {examined.summary}")
+    registered = await asyncio.to_thread(_store, plane, examined, model=model, tenant=status.spec.tenant)
+    _TALK.print(f"registered as version [bold]{registered.version}[/], digest {registered.digest[:12]}")
+    state = "REGISTERED"
+    if not only:
+        state = await _roll_out(plane, registered, note=note)
+    if json_out:
+        report = {"model": model, "version": registered.version, "digest": registered.digest, "state": state}
+        typer.echo(orjson.dumps({**report, "metrics": examined.metrics}, option=orjson.OPT_INDENT_2).decode())
+    if state not in ("REGISTERED", "SERVES"):
+        raise typer.Exit(1)
+
+
+def _store(plane: ControlPlane, examined: NotebookModel, *, model: str, tenant: str) -> RegisteredVersion:
+    registry = Registry(plane.environment["SLIPWAY_MLFLOW_URL"])
+    return registry.register(
+        model, examined.artifacts, metrics=examined.metrics, params=examined.params, tenant=tenant
+    )
+
+
+async def _roll_out(plane: ControlPlane, registered: RegisteredVersion, *, note: str) -> str:
+    """Start the rollout and show it until it ends; returns SERVES or the state it ended in."""
+    request = rollout_pb2.StartRolloutRequest(
+        model=registered.model,
+        version=registered.version,
+        digest=registered.digest,
+        actor=ACTOR,
+        reason=note or "registered by hand",
+    )
+    await plane.rollout(lambda stub, how: stub.StartRollout(request, **how))
+    with _TALK.status("starting") as view:
+        last = await plane.follow(
+            registered.model,
+            registered.version,
+            tell=lambda status: view.update(f"{status.state}: {status.explanation}"),
+        )
+    if champion_of(last) == registered.version:
+        _TALK.print(f"[green]version {registered.version} serves[/] {registered.model}")
+        return "SERVES"
+    _TALK.print(f"[red]version {registered.version} does not serve[/]: {last.explanation}", soft_wrap=True)
+    return _end_state(last, registered.version)
+
+
+def _end_state(status: rollout_pb2.RolloutStatus, version: str) -> str:
+    ends: list[Any] = [e.to_state for e in status.events if e.version == version]
+    return ends[0] if ends else "SUPERSEDED"
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InvalidInput(f"cannot read {path}: {error}") from error
