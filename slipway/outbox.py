@@ -18,7 +18,7 @@ from prometheus_client import Gauge
 from slipway.envelope import Outgoing
 from slipway.errors import Unavailable
 from slipway.kafka import Producer
-from slipway.postgres import Connection, Pool
+from slipway.postgres import AWAY, Connection, Pool
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Relay:
         try:
             while await self.relay_batch() == _BATCH:
                 pass
-        except (Unavailable, OSError) as error:
+        except (Unavailable, *AWAY) as error:
             log.warning("outbox is waiting: %r", error)
             self.wake()
 
@@ -70,10 +70,10 @@ class Relay:
                 while await self.relay_batch() == _BATCH:
                     pass
                 await self._wait()
-            except (Unavailable, OSError) as error:
+            except (Unavailable, *AWAY) as error:
                 log.warning("outbox is waiting: %r", error)
                 await asyncio.sleep(_LOOK_AGAIN_S)
-        await self.relay_batch()
+        await self.flush()
 
     async def relay_batch(self) -> int:
         """Send the oldest messages; returns how many. Only one relay of a schema works at a time."""

@@ -17,6 +17,16 @@ log = logging.getLogger(__name__)
 Pool = Any  # asyncpg.Pool, which is untyped
 Connection = Any  # asyncpg.Connection
 
+# What asyncpg raises while the server is away, restarts, is full, or has closed the connection.
+AWAY: Final = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a connection that was cut between two steps of one statement
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+)
+
 _COMMAND_DEADLINE_S: Final = 30.0
 _RETRY_S: Final = 1.0
 _MIGRATION_LOCK: Final = 7_316_411  # any constant: one migration at a time per database
@@ -53,7 +63,7 @@ async def _connect(dsn: str, max_size: int) -> Pool:
                 timeout=5,
                 init=_set_codecs,
             )
-        except (OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+        except AWAY as error:
             log.warning("PostgreSQL is not reachable, trying again in %.1f s: %r", _RETRY_S, error)
         await asyncio.sleep(_RETRY_S)
 

@@ -5,20 +5,16 @@ import logging
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-import asyncpg
-
 from services.feedback import metrics
 from services.feedback.domain.claim import Reason
 from services.feedback.domain.join import State
 from services.feedback.items import overdue
 from services.feedback.settings import Settings
 from services.feedback.store.housekeeping import HousekeepingStore, StateCount, Table
+from slipway import postgres
 from slipway.clock import Clock
 
 log = logging.getLogger(__name__)
-
-# What asyncpg raises while PostgreSQL is away or restarting.
-_AWAY = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +30,7 @@ class Housekeeper:
         while not stop.is_set():
             try:
                 await self.tidy(self.clock.now_s())
-            except _AWAY as error:
+            except postgres.AWAY as error:
                 log.warning("housekeeping is waiting: %r", error)
             try:
                 await asyncio.wait_for(stop.wait(), timeout=self.settings.housekeeping_every_s)

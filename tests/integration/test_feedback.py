@@ -293,3 +293,19 @@ async def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(
     service.start()
     await asyncio.to_thread(service.wait_ready)
     await it.reaches(predictions=count, rows_by_state={"MATCHED": count})
+
+
+async def test_connections_that_the_database_cuts_are_only_a_delay(it: Bench, service: Service) -> None:
+    process, count = service.process, 60
+    for _ in range(count):
+        prediction = await it.serve()
+        await it.send(prediction_id=prediction, label="1")
+        await it.database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    assert len(await it.labels(count)) == count
+    await it.reaches(rows_by_state={"MATCHED": count}, prediction_doubles=0)
+    assert service.process is process
+    assert process is not None
+    assert process.poll() is None
