@@ -16,7 +16,7 @@ from slipway.yaml_source import Path, YamlSource
 Share = Annotated[float, Field(ge=0, le=1)]
 Rows = Annotated[int, Field(ge=0)]
 Column = Annotated[str, Field(min_length=1, max_length=200)]
-Window = Literal["all", "since_drift", "sliding"]
+Window = Annotated[str, Field(pattern=r"^(all|since_drift|sliding(:[1-9][0-9]{0,8})?)$")]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 

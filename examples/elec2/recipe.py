@@ -1,6 +1,7 @@
 """How the Elec2 model is trained: a quadratic logistic regression that weighs recent weeks higher.
 
-Chosen in an offline replay of the loop: it drifts more gently than a boosted tree and trains in a tenth of a second.
+Chosen in an offline replay of the loop: it drifts more gently than a boosted tree, and trains in
+a tenth of a second.
 """
 
 from typing import Any
