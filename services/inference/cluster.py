@@ -7,6 +7,7 @@ each with a deadline; a thread that hangs cannot keep the process from ending.
 import asyncio
 import logging
 import queue
+import signal
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ T = TypeVar("T")
 _NAMESPACE: Final = "slipway"
 _CONNECT_DEADLINE_S: Final = 60.0
 _CALL_DEADLINE_S: Final = 10.0
+_KNOCK_DEADLINE_S: Final = 2.0
+_LEAVE_DEADLINE_S: Final = 3.0
 _RAY_ERRORS: Final = (RayError, RayServeException, RuntimeError, OSError, TimeoutError)
 
 
@@ -56,17 +59,21 @@ class ServeCluster:
         Raises:
             Unavailable: Nobody answers at the address.
         """
-        host, _, port = self._address.rpartition(":")
-        try:  # ray.init gives up on an absent head only after half a minute
-            async with asyncio.timeout(_CALL_DEADLINE_S):
-                _, writer = await asyncio.open_connection(host, int(port))
-        except (OSError, TimeoutError) as error:
-            raise Unavailable(f"Ray does not listen at {self._address}: {error}") from error
-        writer.close()
+        await self._knock()
         await self._call(lambda: _connect(self._address), deadline_s=_CONNECT_DEADLINE_S)
+        # Ray has put a handler in front that dumps a trace at a mere SIGTERM.
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+
+    async def leave(self) -> None:
+        """Leave the cluster; applications go on running in it."""
+        try:
+            await self._call(ray.shutdown, deadline_s=_LEAVE_DEADLINE_S)
+        except Unavailable as error:
+            log.warning("could not leave Ray: %s", error)
 
     async def apps(self) -> Mapping[str, App]:
         """All applications by name."""
+        await self._knock()
         status = await self._call(serve.status)
         return {name: _app(app) for name, app in status.applications.items()}
 
@@ -82,6 +89,16 @@ class ServeCluster:
     async def delete(self, name: str) -> None:
         """Ask for an application's end; its replicas drain behind this call."""
         await self._call(lambda: serve.delete(name, _blocking=False))
+
+    async def _knock(self) -> None:
+        """See that the head listens: where it does not, Ray's own calls hang instead of failing."""
+        host, _, port = self._address.rpartition(":")
+        try:
+            async with asyncio.timeout(_KNOCK_DEADLINE_S):
+                _, writer = await asyncio.open_connection(host, int(port))
+        except (OSError, TimeoutError) as error:
+            raise Unavailable(f"Ray does not listen at {self._address}: {error}") from error
+        writer.close()
 
     async def _call(self, call: Callable[[], T], *, deadline_s: float = _CALL_DEADLINE_S) -> T:
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
@@ -112,11 +129,11 @@ def _settle(future: "asyncio.Future[Any]", answer: Any, error: Exception | None)
 
 
 def _connect(address: str) -> None:
-    if not ray.is_initialized():
-        ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.WARNING)
-    serve.start(proxy_location="Disabled")
     # Serve's client says every call on standard error, as text.
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    if not ray.is_initialized():
+        ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+    serve.start(proxy_location="Disabled")
 
 
 def _target(deployment: Deployment) -> serve.RunTarget:

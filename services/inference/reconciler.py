@@ -28,6 +28,10 @@ class Cluster(Protocol):
         """Join it."""
         ...
 
+    async def leave(self) -> None:
+        """Leave it."""
+        ...
+
     async def apps(self) -> Mapping[str, App]:
         """All applications by name."""
         ...
@@ -78,6 +82,13 @@ class Reconciler:
                 head, so the process ends and its supervisor starts one that can.
         """
         await self._connect(stop)
+        try:
+            await self._work(demand_known, stop)
+        finally:
+            # At the interpreter's exit Ray's own threads would meet a half-dismantled process.
+            await self._cluster.leave()
+
+    async def _work(self, demand_known: Callable[[], bool], stop: asyncio.Event) -> None:
         answered_s = self._clock.monotonic_s()
         while not stop.is_set():
             try:
