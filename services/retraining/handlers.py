@@ -183,7 +183,12 @@ class Operations:
         self._board.unwatch(request_id)
 
     async def status(self, model: str) -> pb.TrainingStatusResponse:
-        """What a model's trainings have come to."""
+        """What a model's trainings have come to.
+
+        Raises:
+            NotFound: The model is not known.
+        """
+        self._specs.find(model)
         counts = await self._jobs.counts(model)
         return pb.TrainingStatusResponse(
             is_training=counts.running > 0,
