@@ -6,20 +6,10 @@ from typing import Any, Self
 
 import grpc
 
-from slipway.client.encoding import ModelInputs, Rows, decode_answer, encode_rows
+from slipway.client import messages
+from slipway.client.encoding import ModelInputs, Rows, encode_rows
 from slipway.client.failures import calling
-from slipway.client.messages import (
-    DEFAULT_TIMEOUT_S,
-    DESCRIBE,
-    PREDICT,
-    SUBMIT,
-    credentials,
-    feedback_batches,
-    feedback_message,
-    model_inputs,
-    set_parameters,
-)
-from slipway.client.prediction import Prediction
+from slipway.client.prediction import Prediction, decode_answer
 from slipway.oip import open_inference_pb2 as oip
 from slipway.v1 import feedback_pb2
 
@@ -37,7 +27,7 @@ class Slipway:
         target: str,
         api_key: str,
         *,
-        timeout_s: float = DEFAULT_TIMEOUT_S,
+        timeout_s: float = messages.DEFAULT_TIMEOUT_S,
         channel_credentials: grpc.ChannelCredentials | None = None,
     ) -> None:
         self._channel = (
@@ -45,13 +35,13 @@ class Slipway:
             if channel_credentials
             else grpc.insecure_channel(target)
         )
-        self._metadata = credentials(api_key)
+        self._metadata = messages.credentials(api_key)
         self._timeout_s = timeout_s
         self._inputs: dict[str, ModelInputs] = {}
-        self._infer = self._method(PREDICT, oip.ModelInferRequest, oip.ModelInferResponse)
-        self._describe = self._method(DESCRIBE, oip.ModelMetadataRequest, oip.ModelMetadataResponse)
+        self._infer = self._method(messages.PREDICT, oip.ModelInferRequest, oip.ModelInferResponse)
+        self._describe = self._method(messages.DESCRIBE, oip.ModelMetadataRequest, oip.ModelMetadataResponse)
         self._submit = self._method(
-            SUBMIT, feedback_pb2.SubmitFeedbackRequest, feedback_pb2.SubmitFeedbackResponse
+            messages.SUBMIT, feedback_pb2.SubmitFeedbackRequest, feedback_pb2.SubmitFeedbackResponse
         )
 
     def _method(self, path: str, request: Any, response: Any) -> Any:
@@ -77,7 +67,7 @@ class Slipway:
             request = oip.ModelMetadataRequest(name=model)
             with calling(f"metadata of {model}"):
                 answer = self._describe(request, metadata=self._metadata, timeout=self._timeout_s)
-            self._inputs[model] = model_inputs(answer)
+            self._inputs[model] = messages.model_inputs(answer)
         return self._inputs[model]
 
     def predict(
@@ -105,7 +95,7 @@ class Slipway:
     def _predict(
         self, request: oip.ModelInferRequest, unit: str | None, *, key: str | None, timeout_s: float | None
     ) -> Prediction:
-        set_parameters(request, unit=unit, key=key)
+        messages.set_parameters(request, unit=unit, key=key)
         with calling(f"prediction by {request.model_name}"):
             answer = self._infer(request, metadata=self._metadata, timeout=timeout_s or self._timeout_s)
         return decode_answer(answer)
@@ -132,7 +122,7 @@ class Slipway:
         Returns:
             The id under which it was accepted for processing.
         """
-        message = feedback_message(
+        message = messages.feedback_message(
             about, content, row=row, model=model, source=source, feedback_id=feedback_id
         )
         return self.submit([message])[0]
@@ -140,7 +130,7 @@ class Slipway:
     def submit(self, items: Sequence[feedback_pb2.FeedbackReceived]) -> list[str]:
         """Send ready-made feedback; returns the ids in order."""
         ids: list[str] = []
-        for batch in feedback_batches(items):
+        for batch in messages.feedback_batches(items):
             request = feedback_pb2.SubmitFeedbackRequest(items=batch)
             with calling("feedback"):
                 answer = self._submit(request, metadata=self._metadata, timeout=self._timeout_s)

@@ -1,4 +1,4 @@
-"""Rows to requests and answers to predictions, after the model's own metadata. No I/O."""
+"""Rows to requests, after the model's own metadata. No I/O."""
 
 import struct
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,8 @@ from typing import Any, Final, Protocol, TypeAlias
 import numpy as np
 
 from slipway import tensors
-from slipway.client.prediction import Prediction
 from slipway.errors import InvalidInput
-from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from slipway.oip.open_inference_pb2 import ModelInferRequest
 from slipway.signature import FEATURES, TensorSpec
 from slipway.tensors import Array
 
@@ -138,26 +137,3 @@ def _numbers(inputs: ModelInputs, at: int, column: Any) -> Array:
 def _texts(column: Any) -> Array:
     """Categories as text; None and NaN, which alone differs from itself, are the empty one."""
     return np.array(["" if value is None or value != value else str(value) for value in column], dtype=object)
-
-
-def decode_answer(response: ModelInferResponse) -> Prediction:
-    """The prediction in an answer.
-
-    Raises:
-        InvalidInput: Its tensors contradict themselves.
-    """
-    outputs = {
-        output.name: tensors.from_raw(output.name, output.datatype, output.shape, raw)
-        for output, raw in zip(response.outputs, response.raw_output_contents, strict=False)
-    }
-    said = {name: parameter.string_param for name, parameter in response.parameters.items()}
-    return Prediction(
-        model=response.model_name,
-        version=response.model_version,
-        arm=said.get("slipway_arm", ""),
-        prediction_id=said.get("slipway_prediction_id", ""),
-        feedback_token=said.get("slipway_feedback_token", ""),
-        labels=tuple(v.decode() for v in outputs["label"].ravel()) if "label" in outputs else (),
-        values=tuple(float(v) for v in outputs["value"].ravel()) if "value" in outputs else (),
-        probabilities=outputs.get("probabilities"),
-    )

@@ -5,6 +5,9 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from slipway import tensors
+from slipway.oip.open_inference_pb2 import ModelInferResponse
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
@@ -36,3 +39,26 @@ class Prediction:
     def value(self) -> float:
         """The number of the first row."""
         return self.values[0]
+
+
+def decode_answer(response: ModelInferResponse) -> Prediction:
+    """The prediction in an answer.
+
+    Raises:
+        InvalidInput: Its tensors contradict themselves.
+    """
+    outputs = {
+        output.name: tensors.from_raw(output.name, output.datatype, output.shape, raw)
+        for output, raw in zip(response.outputs, response.raw_output_contents, strict=False)
+    }
+    said = {name: parameter.string_param for name, parameter in response.parameters.items()}
+    return Prediction(
+        model=response.model_name,
+        version=response.model_version,
+        arm=said.get("slipway_arm", ""),
+        prediction_id=said.get("slipway_prediction_id", ""),
+        feedback_token=said.get("slipway_feedback_token", ""),
+        labels=tuple(v.decode() for v in outputs["label"].ravel()) if "label" in outputs else (),
+        values=tuple(float(v) for v in outputs["value"].ravel()) if "value" in outputs else (),
+        probabilities=outputs.get("probabilities"),
+    )

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 
 from slipway import tensors
-from slipway.client.encoding import ModelInputs, decode_answer, encode_row, encode_rows
+from slipway.client.encoding import ModelInputs, encode_row, encode_rows
+from slipway.client.prediction import decode_answer
 from slipway.errors import InvalidInput
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from slipway.signature import TensorSpec
