@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from services.inference.domain.version import Version
@@ -35,7 +36,8 @@ class ModelCache:
         kept = _read(path)
         if kept is not None:
             if digest_of(kept) == version.digest:
-                os.utime(path)
+                with suppress(OSError):  # pruned this very moment
+                    os.utime(path)
                 return kept
             log.warning("a cached model was damaged, loading it anew", extra={"digest": version.digest})
         found = self._registry.find(version.model, version.version)
@@ -70,4 +72,7 @@ def _read(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        log.warning("cannot read a model from disk: %s", error)
         return None
