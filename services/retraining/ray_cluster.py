@@ -3,6 +3,7 @@
 import asyncio
 import importlib
 import logging
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _STEPS: Final = "services.retraining.training_steps"
 _CONNECT_DEADLINE_S: Final = 30.0
+_LOWEST_PRIORITY: Final = 19
 _ERROR_LINES: Final = 6
 _ERROR_CHARS: Final = 800
 
@@ -118,6 +120,7 @@ def _init(address: str) -> None:
 
 def _run_step(step: str, *arguments: Any, **options: Any) -> Any:
     """Runs in the worker, which loads the steps there: this process needs none of what they import."""
+    os.setpriority(os.PRIO_PROCESS, 0, _LOWEST_PRIORITY)  # serving shares the machine and goes first
     return getattr(importlib.import_module(_STEPS), step)(*arguments, **options)
 
 

@@ -24,7 +24,6 @@ from slipway.stats.profile import FeatureProfile, categorical_profile, numeric_p
 from slipway.tensors import Array
 
 _RECIPE_FILE: Final = "recipe.py"
-_LOWEST_PRIORITY: Final = 19
 _PARITY_ROWS: Final = 2000
 _SUM_TOLERANCE: Final = 1e-3
 
@@ -38,7 +37,6 @@ def fit_and_answer(
     data: TrainingData, recipe: Recipe, *, window: tuple[int, int], holdout: tuple[int, int]
 ) -> StepAnswers:
     """Fit on a window and answer the hold-out."""
-    _step_aside()
     spec = model_spec.parse(recipe.spec_yaml)
     estimator = _fit(data, recipe, spec=spec, window=window)
     frame = _frame(data, spec, rows=slice(*holdout))
@@ -53,7 +51,6 @@ def answer_with_champion(
     Raises:
         InvalidInput: The model cannot be loaded or run.
     """
-    _step_aside()
     spec = model_spec.parse(spec_yaml)
     answers = OnnxModel(onnx, spec).predict(_inputs(data, spec, rows=slice(*holdout)))
     place = {name: i for i, name in enumerate(spec.label.classes)}
@@ -69,7 +66,6 @@ def refit_and_export(data: TrainingData, recipe: Recipe, *, window: tuple[int, i
     Raises:
         InvalidInput: The ONNX model does not repeat the estimator.
     """
-    _step_aside()
     spec = model_spec.parse(recipe.spec_yaml)
     estimator = _fit(data, recipe, spec=spec, window=window)
     onnx = to_onnx(estimator, spec)
@@ -85,11 +81,6 @@ def refit_and_export(data: TrainingData, recipe: Recipe, *, window: tuple[int, i
         profiles=_profiles(_frame(data, spec, rows=rows), spec),
         predicted_counts=tuple(int(np.sum(labels == name)) for name in spec.label.classes),
     )
-
-
-def _step_aside() -> None:
-    """Serving shares the machine and goes first."""
-    os.setpriority(os.PRIO_PROCESS, 0, _LOWEST_PRIORITY)
 
 
 def _fit(data: TrainingData, recipe: Recipe, *, spec: Spec, window: tuple[int, int]) -> Any:
