@@ -5,6 +5,7 @@ each with a deadline; a thread that hangs cannot keep the process from ending.
 """
 
 import asyncio
+import atexit
 import logging
 import queue
 import signal
@@ -133,6 +134,8 @@ def _connect(address: str) -> None:
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     if not ray.is_initialized():
         ray.init(address=address, namespace=_NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
+        # We leave by ourselves; at exit it would wait a minute for a head that is gone.
+        atexit.unregister(ray.shutdown)
     serve.start(proxy_location="Disabled")
 
 

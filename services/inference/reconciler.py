@@ -17,7 +17,8 @@ from slipway.errors import SlipwayError, Unavailable
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN_S: Final = 1.0
-_CONNECT_AGAIN_S: Final = 1.0
+_CONNECT_AGAIN_S: Final = 0.5
+_CONNECT_LIMIT_S: Final = 5.0
 _LOAD_DEADLINE_S: Final = 10.0
 
 
@@ -152,6 +153,7 @@ class Reconciler:
         )
 
     async def _connect(self, stop: asyncio.Event) -> None:
+        delay_s = _CONNECT_AGAIN_S
         while not stop.is_set():
             try:
                 await self._cluster.connect()
@@ -159,7 +161,8 @@ class Reconciler:
                 return
             except Unavailable as error:
                 log.warning("waiting for Ray: %s", error)
-            await asyncio.sleep(_CONNECT_AGAIN_S)
+            await asyncio.sleep(delay_s)
+            delay_s = min(delay_s * 2, _CONNECT_LIMIT_S)
 
     async def _wait_for_news(self, stop: asyncio.Event) -> None:
         if stop.is_set():

@@ -19,7 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from slipway import rpc
 from slipway.envelope import encode
-from slipway.errors import Unavailable
+from slipway.errors import DeadlineExceeded, Unavailable
 from slipway.ids import new_id
 from slipway.kafka import Producer, producer
 from slipway.oip import open_inference_pb2 as oip
@@ -66,7 +66,7 @@ class Place:
         async def look() -> Any:
             try:
                 found = await self.get(version)
-            except Unavailable:
+            except (Unavailable, DeadlineExceeded):
                 return None  # the service is being restarted
             return found if is_so(found) else None
 
