@@ -58,7 +58,7 @@ LABELS = Topic(
     key="prediction id",
     messages=(feedback_pb2.LabelMatched, feedback_pb2.LabelRetracted),
     writers=("feedback",),
-    readers=("drift_detection", "retrain_trigger", "retraining", "rollout"),
+    readers=("drift_detection", "retrain_trigger", "retraining"),
 )
 DRIFT_BLOCKS = Topic(
     name="drift_blocks",

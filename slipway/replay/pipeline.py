@@ -14,13 +14,14 @@ _POLL_S: Final = 0.02
 _CALL_DEADLINE_S: Final = 15.0
 
 
-def groups_by_topic() -> dict[str, tuple[str, ...]]:
-    """Which consumer groups read which topic; compacted topics are followed without a group."""
-    return {
-        topic.name: tuple(f"slipway.{reader}" for reader in topic.readers)
-        for topic in SOURCES
-        if not topic.compacted
-    }
+def readers_by_topic() -> dict[str, tuple[str, ...]]:
+    """Which services read which topic; compacted topics are followed without a group."""
+    return {topic.name: topic.readers for topic in SOURCES if not topic.compacted}
+
+
+def groups_of(reader: str, topic: str) -> tuple[str, str]:
+    """A service reads all its topics in one group, or each in a group of its own."""
+    return f"slipway.{reader}", f"slipway.{reader}.{topic}"
 
 
 class Pipeline:
@@ -48,20 +49,20 @@ class Pipeline:
         await self._admin.close()
 
     async def lag(self) -> dict[str, int]:
-        """Messages not yet handled, by `group topic`; only what is behind is listed."""
-        readers = groups_by_topic()
-        groups = sorted({g for names in readers.values() for g in names})
+        """Messages not yet handled, by `reader topic`; only what is behind is listed."""
+        readers = readers_by_topic()
+        groups = sorted({g for topic, names in readers.items() for r in names for g in groups_of(r, topic)})
         # Offsets first, ends second: what is published in between shows as lag, never as quiet.
         async with asyncio.timeout(_CALL_DEADLINE_S):
             committed = dict(zip(groups, await asyncio.gather(*map(self._committed, groups)), strict=True))
             ends = await self._consumer.end_offsets(self._partitions)
         behind: dict[str, int] = {}
         for partition, end in ends.items():
-            for group in readers[partition.topic]:
-                missing = end - committed[group].get(partition, 0)
-                if missing > 0:
-                    name = f"{group} {partition.topic}"
-                    behind[name] = behind.get(name, 0) + missing
+            for reader in readers[partition.topic]:
+                done = max(committed[g].get(partition, 0) for g in groups_of(reader, partition.topic))
+                if end > done:
+                    name = f"{reader} {partition.topic}"
+                    behind[name] = behind.get(name, 0) + end - done
         return behind
 
     async def until_quiet(self, *, deadline_s: float) -> None:
