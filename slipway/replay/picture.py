@@ -11,7 +11,9 @@ from slipway.replay.journal import Entry
 from slipway.replay.ledger import Ledger, rolling_share
 
 WINDOW_ROWS: Final = 1000
-_CLOSED, _FROZEN, _ALARM, _VERSION = "#1f6f8b", "#b0b0b0", "#d1495b", "#3b7d4f"
+_CLOSED: Final[dict[str, Any]] = {"color": "#1f6f8b", "lw": 2, "label": "closed loop"}
+_FROZEN: Final[dict[str, Any]] = {"color": "#b0b0b0", "lw": 1.6, "label": "first version, frozen"}
+_ALARM, _VERSION = "#d1495b", "#3b7d4f"
 
 
 def draw(path: Path, *, title: str, ledger: Ledger, entries: list[Entry]) -> None:
@@ -19,21 +21,10 @@ def draw(path: Path, *, title: str, ledger: Ledger, entries: list[Entry]) -> Non
     mpl.use("Agg")
     figure, axes = plt.subplots(figsize=(12, 5.2), layout="constrained")
     window = min(WINDOW_ROWS, max(50, ledger.sent // 10))
-    rows = np.arange(ledger.sent)
-    axes.plot(
-        rows,
-        rolling_share(ledger.hits(ledger.frozen), window=window),
-        color=_FROZEN,
-        lw=1.6,
-        label="first version, frozen",
-    )
-    axes.plot(
-        rows,
-        rolling_share(ledger.hits(ledger.predicted), window=window),
-        color=_CLOSED,
-        lw=2,
-        label="closed loop",
-    )
+    for answers, style in ((ledger.frozen, _FROZEN), (ledger.predicted, _CLOSED)):
+        share = rolling_share(ledger.hits(answers), window=window)
+        # The first rows have no whole window behind them: a mean of three rows says nothing.
+        axes.plot(np.arange(window, ledger.sent), share[window:], **style)
     _mark_alarms(axes, entries)
     _mark_versions(axes, entries)
     axes.set(xlabel="row of the stream", ylabel=f"accuracy, last {window} rows", title=title)
