@@ -17,7 +17,6 @@ from slipway.stack.environment import cli_environment
 from slipway.stack.stack import build_stack
 from slipway.stack.stack_status import stack_status
 
-
 File = Annotated[Path, typer.Argument(help="A .csv, .csv.gz or .parquet file in time order.")]
 Target = Annotated[str, typer.Option(help="The column that holds the true label.")]
 SpecFile = Annotated[Path | None, typer.Option(help="A model spec; without it one is inferred.")]

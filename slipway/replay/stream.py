@@ -1,5 +1,6 @@
 """The labelled stream that is replayed: a table in time order, and the spec that describes it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +12,7 @@ from slipway.spec import Spec, parse
 
 _MAX_CLASSES: Final = 50
 _MAX_CATEGORIES: Final = 200
-_READERS: Final = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".csv.gz": pd.read_csv}
+_READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".csv.gz": pd.read_csv}
 
 _RECIPE: Final = '''"""Inferred: a boosted tree on numeric columns, categories one-hot encoded."""
 
