@@ -8,9 +8,11 @@ from typing import Any, Final
 
 import numpy as np
 import orjson
+import pandas as pd
 from onnx import ModelProto, TensorProto, helper
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType, StringTensorType
+from sklearn.base import BaseEstimator
 from sklearn.compose import ColumnTransformer
 
 from services.retraining.step_values import Parity
@@ -57,8 +59,9 @@ def compare(estimator: Any, onnx: OnnxModel, *, frame: Any, inputs: dict[str, Ar
         InvalidInput: They differ by more than float32 explains.
     """
     answers = onnx.check(inputs)
-    expected = np.asarray(estimator.predict_proba(frame), dtype=np.float64)
-    names = np.array(spec.label.classes, dtype=object)[np.asarray(estimator.predict(frame), dtype=np.int64)]
+    rows = as_fitted(estimator, frame)
+    expected = np.asarray(estimator.predict_proba(rows), dtype=np.float64)
+    names = np.array(spec.label.classes, dtype=object)[np.asarray(estimator.predict(rows), dtype=np.int64)]
     differences = np.abs(answers["probabilities"] - expected)
     top = np.sort(expected, axis=1)
     is_tie = top[:, -1] - top[:, -2] < ABSOLUTE_TOLERANCE
@@ -73,18 +76,29 @@ def compare(estimator: Any, onnx: OnnxModel, *, frame: Any, inputs: dict[str, Ar
     return Parity(rows=len(expected), label_mismatches=mismatches, largest_difference=largest)
 
 
+def as_fitted(estimator: Any, frame: pd.DataFrame) -> Any:
+    """The rows in the form the estimator was fitted on: without names where the recipe dropped them."""
+    is_nameless = isinstance(estimator, BaseEstimator) and not hasattr(estimator, "feature_names_in_")
+    return frame.to_numpy() if is_nameless else frame
+
+
 def _initial_types(estimator: Any, spec: Spec) -> list[tuple[str, Any]]:
     is_numeric = all(f.type == "numeric" for f in spec.features)
-    if is_numeric and not _addresses_columns(estimator):
+    if is_numeric and not _names_columns(estimator):
         return [(FEATURES, FloatTensorType([None, len(spec.features)]))]
     kinds = {"numeric": FloatTensorType, "categorical": StringTensorType}
     return [(f.name, kinds[f.type]([None, 1])) for f in spec.features]
 
 
-def _addresses_columns(estimator: Any) -> bool:
-    """Whether some step picks columns, so that conversion needs them one by one."""
+def _names_columns(estimator: Any) -> bool:
+    """Whether some step picks columns by name, so that conversion needs them one by one."""
     parts = estimator.get_params(deep=True).values() if hasattr(estimator, "get_params") else ()
-    return isinstance(estimator, ColumnTransformer) or any(isinstance(p, ColumnTransformer) for p in parts)
+    pickers = [p for p in (estimator, *parts) if isinstance(p, ColumnTransformer)]
+    return any(_is_named(columns) for picker in pickers for _, _, columns in picker.transformers)
+
+
+def _is_named(columns: Any) -> bool:
+    return isinstance(columns, str) or any(isinstance(column, str) for column in np.atleast_1d(columns))
 
 
 def _name_classes(model: ModelProto, spec: Spec, *, label: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from services.retraining.onnx_export import compare, to_onnx
+from services.retraining.onnx_export import as_fitted, compare, to_onnx
 from services.retraining.step_values import FittedModel, Recipe, StepAnswers, TrainingData
 from slipway import spec as model_spec
 from slipway.errors import InvalidInput
@@ -110,7 +110,8 @@ def _answers(estimator: Any, frame: pd.DataFrame, *, spec: Spec) -> StepAnswers:
     known = [int(c) for c in getattr(estimator, "classes_", range(classes))]
     if known != list(range(classes)):
         raise InvalidInput(f"the estimator knows the class codes {known}, wanted are 0..{classes - 1}")
-    probabilities = np.asarray(estimator.predict_proba(frame), dtype=np.float64)
+    rows = as_fitted(estimator, frame)
+    probabilities = np.asarray(estimator.predict_proba(rows), dtype=np.float64)
     if probabilities.shape != (len(frame), classes):
         raise InvalidInput(
             f"predict_proba gives shape {probabilities.shape}, wanted is {(len(frame), classes)}"
@@ -119,7 +120,7 @@ def _answers(estimator: Any, frame: pd.DataFrame, *, spec: Spec) -> StepAnswers:
     if not np.isfinite(probabilities).all() or np.abs(sums - 1).max(initial=0) > _SUM_TOLERANCE:
         raise InvalidInput("predict_proba gives numbers that are not probabilities")
     return StepAnswers(
-        predicted=np.asarray(estimator.predict(frame), dtype=np.int64), probabilities=probabilities
+        predicted=np.asarray(estimator.predict(rows), dtype=np.int64), probabilities=probabilities
     )
 
 

@@ -1,4 +1,4 @@
-"""Fits in this folder run on one thread, as Ray's workers do: threads that wait for a busy core only burn it."""
+"""Fits run on one thread here, as in Ray's workers: threads that wait for a busy core only burn it."""
 
 import os
 

@@ -39,6 +39,18 @@ def fit(X, y, sample_weight, seed):
 ENCODE = '("encode", OneHotEncoder(handle_unknown="ignore"), ["city"]), '
 
 
+BY_NUMBER = """
+import numpy as np
+from sklearn.compose import ColumnTransformer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
+def fit(X, y, sample_weight, seed):
+    columns = ColumnTransformer([("power", PowerTransformer(), [1]), ("rest", "passthrough", slice(0, 1))])
+    return make_pipeline(columns, LogisticRegression(random_state=seed)).fit(np.asarray(X), np.asarray(y))
+"""
+
+
 def data(rows: int = 600, *, classes: int = 2, cities: bool = False) -> TrainingData:
     rng = np.random.default_rng(1)
     numbers = rng.normal(size=(rows, 2)).astype(np.float32)
@@ -64,6 +76,7 @@ def recipe(source: str, spec_yaml: str | None = None) -> Recipe:
         (numeric_spec('"low", "high"'), TREES, data()),
         (numeric_spec('"z", "m", "a"', "multiclass"), TREES, data(classes=3)),
         (numeric_spec(), BY_COLUMN.format(encode=""), data()),
+        (numeric_spec(), BY_NUMBER, data()),
         (MIXED, BY_COLUMN.format(encode=ENCODE), data(cities=True)),
     ],
 )
