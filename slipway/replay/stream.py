@@ -12,7 +12,11 @@ from slipway.spec import Spec, parse
 
 _MAX_CLASSES: Final = 50
 _MAX_CATEGORIES: Final = 200
-_READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {".parquet": pd.read_parquet, ".csv": pd.read_csv, ".csv.gz": pd.read_csv}
+_READERS: Final[dict[str, Callable[[Path], pd.DataFrame]]] = {
+    ".parquet": pd.read_parquet,
+    ".csv": pd.read_csv,
+    ".csv.gz": pd.read_csv,
+}
 
 _RECIPE: Final = '''"""Inferred: a boosted tree on numeric columns, categories one-hot encoded."""
 
