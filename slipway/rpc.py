@@ -34,8 +34,8 @@ _OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 
 def status_of(error: SlipwayError) -> grpc.StatusCode:
-    """The gRPC code of an error."""
-    return STATUS.get(type(error), grpc.StatusCode.INTERNAL)
+    """The gRPC code of an error, or of the nearest kind that it is a kind of."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), grpc.StatusCode.INTERNAL)
 
 
 @asynccontextmanager

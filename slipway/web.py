@@ -25,6 +25,11 @@ STATUS: Final[dict[type[SlipwayError], int]] = {
 }
 
 
+def status_of(error: SlipwayError) -> int:
+    """The HTTP status of an error, or of the nearest kind that it is a kind of."""
+    return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
 def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
     """An app with the operator's three pages and one error table.
 
@@ -53,7 +58,7 @@ def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
 
     @app.exception_handler(SlipwayError)
     async def translate(_request: Request, error: SlipwayError) -> ORJSONResponse:
-        return ORJSONResponse({"error": str(error)}, status_code=STATUS.get(type(error), 500))
+        return ORJSONResponse({"error": str(error)}, status_code=status_of(error))
 
     return app
 

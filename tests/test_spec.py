@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import InvalidInput
@@ -120,6 +120,7 @@ def test_what_is_no_mapping_is_refused_before_it_can_grow(text: str, expected: s
     assert expected in str(error.value)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="abn:[]{}&*!|>-#,'\"\\ \n\t0123456789%@`?", max_size=200))
 def test_any_text_is_a_spec_or_a_named_problem(text: str) -> None:
     with pytest.raises(InvalidInput, match="model spec: "):

@@ -19,11 +19,12 @@ log = logging.getLogger(__name__)
 
 async def reconcile(control: Control, bootstrap: str, *, stop: asyncio.Event) -> None:
     """Publish again what is missing or differs; a table that is ahead of the log is overtaken."""
+    names = control.names  # a model that comes later publishes what it has itself
     specs: dict[str, ModelSpec] = await _read_topic(bootstrap, topics.MODEL_SPECS.name, stop=stop)
     tables: dict[str, RouteTable] = await _read_topic(bootstrap, topics.ROUTES.name, stop=stop)
     if stop.is_set():
         return
-    for name in control.names:
+    for name in names:
         async with control.locked(name) as model:
             await _reconcile_spec(control, model, specs.get(name))
             await _reconcile_routes(control, model, tables.get(name))

@@ -29,6 +29,7 @@ def observe_record(event: Event, spec: Spec) -> Observation:
         version=context.version,
         route_epoch=context.route_epoch,
         rows=max(1, context.rows),
+        served_s=context.served_at.seconds,
         outcome=outcome,
         classes=classes,
     )

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from slipway import spec as model_spec
 from slipway.cli.control_plane import ControlPlane
-from slipway.errors import SlipwayError
+from slipway.errors import DeadlineExceeded, SlipwayError, Unavailable
 from slipway.v1 import feedback_pb2, inference_pb2, retraining_pb2, rollout_pb2
 from slipway.v1.feedback_pb2_grpc import FeedbackQueriesStub
 from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
@@ -156,7 +156,7 @@ def _replica_text(answer: Any) -> str:
 
 def _feedback(answer: Any) -> list[Text]:
     if isinstance(answer, SlipwayError):
-        return [Text(f"feedback   not known: {answer}", style="yellow")]
+        return [_unknown("feedback", answer)]
     rows = ", ".join(f"{n} {state}" for state, n in sorted(answer.rows_by_state.items())) or "no rows yet"
     kept_apart = sum(answer.quarantined_by_reason.values())
     return [Text(f"feedback   {rows}; {kept_apart} kept apart, {answer.parked} early")]
@@ -164,7 +164,7 @@ def _feedback(answer: Any) -> list[Text]:
 
 def _training(answer: Any) -> list[Text]:
     if isinstance(answer, SlipwayError):
-        return [Text(f"training   not known: {answer}", style="yellow")]
+        return [_unknown("training", answer)]
     now = f"now {answer.stage}" if answer.is_training else f"{answer.open_requests} requests open"
     outcomes = f"{answer.blessed} blessed, {answer.rejected} rejected, {answer.insufficient} insufficient"
     text = f"training   {answer.examples} examples; {answer.trainings} trainings ({outcomes}); {now}"
@@ -173,9 +173,16 @@ def _training(answer: Any) -> list[Text]:
 
 def _trigger(answer: Any) -> list[Text]:
     if isinstance(answer, SlipwayError):
-        return [Text(f"trigger    not known: {answer}", style="yellow")]
+        return [_unknown("trigger", answer)]
     lines = list(answer.lines[:_EXPLANATIONS]) or ["nothing decided yet"]
     return [Text(f"{'trigger' if at == 0 else '':<11}{line}") for at, line in enumerate(lines)]
+
+
+def _unknown(part: str, error: SlipwayError) -> Text:
+    # gRPC says of a part that is away what every attempt to connect said; people need one line.
+    is_away = isinstance(error, Unavailable | DeadlineExceeded)
+    why = "the service does not answer; `slipway status` shows what runs" if is_away else str(error)
+    return Text(f"{part:<11}not known: {why}", style="yellow")
 
 
 def _history(rollout: rollout_pb2.RolloutStatus) -> Table:

@@ -52,7 +52,7 @@ async def test_a_spec_is_stored_published_and_unchanged_the_second_time(it: Benc
 
     async def published() -> Any:
         await it.collect()
-        return [s.revision for s in it.specs] == [1, 2]
+        return list(dict.fromkeys(s.revision for s in it.specs)) == [1, 2]
 
     await until("both revisions", published)
 

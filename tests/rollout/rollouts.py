@@ -84,6 +84,7 @@ def seen(
     epoch: int,
     outcome: Outcome = "good",
     rows: int = 1,
+    served_s: int | None = None,
     classes: tuple[tuple[str, int], ...] = (),
 ) -> Observation:
     """One record."""
@@ -93,6 +94,7 @@ def seen(
         version=str(version),
         route_epoch=epoch,
         rows=rows,
+        served_s=1000 + offset if served_s is None else served_s,
         outcome=outcome,
         classes=classes,
     )

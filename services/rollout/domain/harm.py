@@ -5,7 +5,7 @@ from typing import Final
 
 from services.rollout.domain import evidence
 from services.rollout.domain.explanation import counts_text
-from services.rollout.domain.tally import Tally
+from services.rollout.domain.tally import TOLERATED_SLOW_SHARE, Tally
 
 # A canary that does nothing but fail is taken back before any statistics.
 ONLY_FAILURES: Final = 5
@@ -18,7 +18,7 @@ SINGLE_CLASS_CHAMPION_ROWS: Final = 30
 def harm_of_canary(tally: Tally, *, alpha: float) -> str:
     """Why the canary is to be taken back; empty: no evidence of harm."""
     canary = tally.canary
-    if canary.requests >= ONLY_FAILURES and canary.failed + canary.malformed == canary.requests:
+    if canary.requests >= ONLY_FAILURES and canary.broken == canary.requests:
         return f"every one of its {canary.requests} requests failed ({counts_text(canary)})"
     if tally.e_value >= 1 / alpha:
         return (
@@ -34,7 +34,8 @@ def harm_of_bake(tally: Tally, *, alpha: float) -> str:
     if tally.bake_e_value < 1 / alpha:
         return ""
     return (
-        f"{counts_text(tally.canary)}: more than the tolerated {tally.baseline:.1%}, "
+        f"{counts_text(tally.canary)}: more than the tolerated {tally.baseline:.1%} failures "
+        f"or {TOLERATED_SLOW_SHARE:.0%} slow seconds, "
         f"e-value {tally.bake_e_value:.3g} reached {1 / alpha:g}"
     )
 

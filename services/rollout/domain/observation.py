@@ -14,6 +14,7 @@ class Observation:
         source: Topic and partition, `predictions/3`.
         offset: Its place there: what was counted is not counted again.
         route_epoch: Of the table by which it was routed.
+        served_s: The whole second in which it was answered.
         outcome: `malformed`: NaN, or an output that cannot be read; `ignored`: the client went away.
         classes: Answered classes and how often; empty for regressors and sealed payloads.
     """
@@ -23,5 +24,6 @@ class Observation:
     version: str
     route_epoch: int
     rows: int
+    served_s: int
     outcome: Outcome
     classes: tuple[tuple[str, int], ...] = ()

@@ -10,9 +10,12 @@ from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State
 
 WHOLE_PPM: Final = 1_000_000
-# At 100 % there is no arm beside to compare with: up to this share is taken for the machine's noise
-# (a training on the same two cores), and 3 bad requests of the first 3 reach an e-value of 20.
+# At 100 % there is no arm beside to compare with. Up to this share of failures is taken for noise:
+# 3 failures of the first 3 reach an e-value of 20.
 TOLERATED_BAD_SHARE: Final = 0.05
+# Slow answers come in bursts (a training on the same cores), so they are counted by the second, and
+# only a version that is slow most of the time is taken back: 5 slow seconds of 5.
+TOLERATED_SLOW_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,9 +30,9 @@ class ArmTally:
     classes: tuple[tuple[str, int], ...] = ()
 
     @property
-    def bad(self) -> int:
-        """Requests that went wrong in any way."""
-        return self.failed + self.slow + self.malformed
+    def broken(self) -> int:
+        """Requests without a usable answer."""
+        return self.failed + self.malformed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +43,8 @@ class Tally:
         step_rows: Rows of both arms served under the present step's routes.
         step_canary_rows: Those of the version being rolled out.
         offsets: The last counted offset of each source.
-        baseline: Tolerated share of bad requests at 100 %, fixed when the bake begins.
+        baseline: Tolerated share of failures at 100 %, fixed when the bake begins.
+        slow_second: The last second that was judged by its latency at 100 %.
     """
 
     rollout_id: str = ""
@@ -50,7 +54,9 @@ class Tally:
     champion: ArmTally = ArmTally()
     log_ratios: evidence.LogRatios = evidence.NO_EVIDENCE
     bake_log_ratios: evidence.LogRatios = evidence.NO_BAKE_EVIDENCE
+    slow_log_ratios: evidence.LogRatios = evidence.NO_BAKE_EVIDENCE
     baseline: float = TOLERATED_BAD_SHARE
+    slow_second: int = 0
     offsets: tuple[tuple[str, int], ...] = ()
 
     @property
@@ -60,8 +66,8 @@ class Tally:
 
     @property
     def bake_e_value(self) -> float:
-        """Evidence that the new champion does worse than `baseline`."""
-        return evidence.e_value(self.bake_log_ratios)
+        """Evidence that the new champion fails more than `baseline`, or is slow most of the time."""
+        return max(evidence.e_value(self.bake_log_ratios), evidence.e_value(self.slow_log_ratios))
 
 
 def begin_rollout(rollout_id: str) -> Tally:
@@ -75,8 +81,8 @@ def begin_step(tally: Tally, state: State) -> Tally:
     if state is not State.BAKE:
         return fresh
     champion = tally.champion
-    seen = (champion.bad + 1) / (champion.requests + 2)
-    # (bad + 1) / (requests + 2) of an unseen champion is 1/2: no baseline at all.
+    seen = (champion.broken + 1) / (champion.requests + 2)
+    # (broken + 1) / (requests + 2) of an unseen champion is 1/2: no baseline at all.
     return replace(fresh, baseline=max(TOLERATED_BAD_SHARE, seen if champion.requests else 0.0))
 
 
@@ -135,13 +141,22 @@ def _add_classes(
 
 
 def _add_evidence(tally: Tally, observation: Observation, *, is_canary: bool, share: float) -> Tally:
-    is_bad = observation.outcome != "good"
     if share == 1:
-        if not is_canary:  # the gateway served an arm that the table no longer weighs
-            return tally
-        ratios = evidence.add_request(tally.bake_log_ratios, is_bad=is_bad, baseline=tally.baseline)
-        return replace(tally, bake_log_ratios=ratios)
-    if not is_bad:
+        # Anything else was served by an arm that the table no longer weighs.
+        return _add_bake_evidence(tally, observation) if is_canary else tally
+    if observation.outcome == "good":
         return tally
     ratios = evidence.add_bad_event(tally.log_ratios, is_canary=is_canary, share=share)
     return replace(tally, log_ratios=ratios)
+
+
+def _add_bake_evidence(tally: Tally, observation: Observation) -> Tally:
+    is_broken = observation.outcome in ("failed", "malformed")
+    ratios = evidence.add_request(tally.bake_log_ratios, is_bad=is_broken, baseline=tally.baseline)
+    judged = replace(tally, bake_log_ratios=ratios)
+    if is_broken or observation.served_s <= tally.slow_second:
+        return judged
+    slow = evidence.add_request(
+        tally.slow_log_ratios, is_bad=observation.outcome == "slow", baseline=TOLERATED_SLOW_SHARE
+    )
+    return replace(judged, slow_log_ratios=slow, slow_second=observation.served_s)

@@ -20,6 +20,7 @@ def from_plain(plain: dict[str, Any]) -> Tally:
             "champion": _arm(plain["champion"]),
             "log_ratios": tuple(plain["log_ratios"]),
             "bake_log_ratios": tuple(plain["bake_log_ratios"]),
+            "slow_log_ratios": tuple(plain["slow_log_ratios"]),
             "offsets": tuple((source, offset) for source, offset in plain["offsets"]),
         }
     )

@@ -173,7 +173,7 @@ def test_three_failures_at_once_end_the_bake() -> None:
     harm = decide(position, tally, POLICY)
     assert harm is not None
     assert harm.trigger is Trigger.GUARD_FAILED
-    assert "tolerated 5.0%" in harm.reason
+    assert "tolerated 5.0% failures" in harm.reason
 
 
 def test_a_warming_version_is_not_judged_by_counts() -> None:

@@ -2,7 +2,7 @@ from math import exp, log
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.rollout.domain.evidence import (
@@ -41,6 +41,7 @@ def test_without_another_arm_there_is_nothing_to_compare(share: float) -> None:
     assert add_bad_event(NO_EVIDENCE, is_canary=True, share=share) is NO_EVIDENCE
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.999))
 def test_a_bet_on_the_next_bad_event_is_fair(share: float) -> None:
     """The expectation over the arm that it falls on is 1: the definition of an e-process."""
@@ -49,6 +50,7 @@ def test_a_bet_on_the_next_bad_event_is_fair(share: float) -> None:
     assert share * hit + (1 - share) * miss == pytest.approx(1.0)
 
 
+@settings(deadline=None)
 @given(st.floats(0.001, 0.9), st.floats(0, 1))
 def test_a_bet_at_100_percent_never_favours_a_version_within_the_baseline(
     baseline: float, part: float

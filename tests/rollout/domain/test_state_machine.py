@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.rollout.domain.position import START
@@ -54,6 +54,7 @@ def test_the_table_has_no_other_rows() -> None:
     assert TABLE == EXPECTED
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(Trigger), st.integers(1, 4), st.integers(1, WHOLE_PPM)), max_size=60)
 )

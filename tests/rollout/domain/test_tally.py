@@ -75,7 +75,7 @@ def test_records_of_an_earlier_step_are_evidence_but_not_rows_of_this_one() -> N
 def test_every_kind_of_bad_request_is_evidence(outcome: str) -> None:
     position, epoch = _canary()
     tally = observe(begin_rollout("r"), seen(2, offset=1, epoch=epoch, outcome=outcome), position)  # type: ignore[arg-type]
-    assert tally.canary.bad == 1
+    assert tally.canary.failed + tally.canary.slow + tally.canary.malformed == 1
     assert tally.e_value > 1
 
 
@@ -99,6 +99,24 @@ def test_at_100_percent_requests_are_held_against_the_baseline() -> None:
     assert good.bake_e_value < 1
     bad = observe(tally, seen(2, offset=1, epoch=position.epoch, outcome="failed"), position)
     assert bad.bake_e_value > 1
+
+
+def test_a_burst_of_slow_answers_is_one_slow_second() -> None:
+    position, tally = _bake(), begin_rollout("r")
+    for offset in range(200):
+        record = seen(2, offset=offset, epoch=position.epoch, outcome="slow", served_s=1000)
+        tally = observe(tally, record, position)
+    assert tally.canary.slow == 200
+    assert tally.bake_e_value < 2
+
+
+def test_a_version_that_is_slow_all_the_time_is_found_after_five_seconds() -> None:
+    position, tally = _bake(), begin_rollout("r")
+    values = []
+    for offset in range(5):
+        tally = observe(tally, seen(2, offset=offset, epoch=position.epoch, outcome="slow"), position)
+        values.append(tally.bake_e_value)
+    assert values[3] < 20 <= values[4]
 
 
 def test_a_stray_answer_of_the_old_champion_is_no_evidence_at_100_percent() -> None:
