@@ -10,8 +10,8 @@ from services.drift_detection.domain.monitor import ModelState
 # A Faust table: writes go to its changelog topic, in the partition of the event at hand.
 Table = MutableMapping[bytes, bytes]
 
-_ACCUMULATOR = TypeAdapter(Accumulator)
-_MODEL_STATE = TypeAdapter(ModelState)
+ACCUMULATOR = TypeAdapter(Accumulator)
+MODEL_STATE = TypeAdapter(ModelState)
 
 
 class Accumulators:
@@ -23,11 +23,11 @@ class Accumulators:
     def load(self, topic: str, partition: int, model: str) -> Accumulator:
         """The state so far; an empty one for a model that is new."""
         value = self._tables[topic].get(_key(partition, model))
-        return _ACCUMULATOR.validate_json(value) if value else Accumulator()
+        return ACCUMULATOR.validate_json(value) if value else Accumulator()
 
     def save(self, topic: str, partition: int, model: str, state: Accumulator) -> None:
         """Keep the state behind the events at hand."""
-        self._tables[topic][_key(partition, model)] = _ACCUMULATOR.dump_json(state)
+        self._tables[topic][_key(partition, model)] = ACCUMULATOR.dump_json(state)
 
 
 class ModelStates:
@@ -39,11 +39,11 @@ class ModelStates:
     def load(self, model: str) -> ModelState:
         """The state so far; an empty one for a model that is new."""
         value = self._table.get(model.encode())
-        return _MODEL_STATE.validate_json(value) if value else ModelState()
+        return MODEL_STATE.validate_json(value) if value else ModelState()
 
     def save(self, model: str, state: ModelState) -> None:
         """Keep the state behind the events at hand."""
-        self._table[model.encode()] = _MODEL_STATE.dump_json(state)
+        self._table[model.encode()] = MODEL_STATE.dump_json(state)
 
 
 def _key(partition: int, model: str) -> bytes:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from statistics import fmean, variance
 from typing import Final
 
-from river.drift import ADWIN, PageHinkley
+# ADWIN itself, without river.drift: that brings scikit-learn, pandas and SQLAlchemy, five seconds and
+# a hundred megabytes of them. A test holds the two together.
+from river._river_rust.drift import AdaptiveWindowing
 
+from services.drift_detection.domain.page_hinkley import PageHinkley
 from services.drift_detection.domain.verdicts import Signal, Verdict
 
 # Blocks a segment must have before ADWIN compares it, and before it looks at all: river's defaults
@@ -84,27 +87,48 @@ _TITLES: Final = {"adwin": "ADWIN", "page_hinkley": "Page-Hinkley"}
 
 def _detector_that_fires(rates: Sequence[float], detectors: Detectors) -> str:
     """The detector that reports a rise at the last value, or an empty text."""
-    adwin = ADWIN(  # type: ignore[no-untyped-call]
-        delta=detectors.adwin_delta,
-        clock=1,
-        min_window_length=_ADWIN_SEGMENT_BLOCKS,
-        grace_period=_ADWIN_GRACE_BLOCKS,
-    )
+    adwin = _Adwin(detectors.adwin_delta)
     page_hinkley = PageHinkley(
-        min_instances=detectors.page_hinkley_min_blocks,
         delta=detectors.page_hinkley_delta,
         threshold=detectors.page_hinkley_threshold,
-        alpha=1.0,
-        mode="up",
+        min_values=detectors.page_hinkley_min_blocks,
     )
-    level = 0.0
+    has_adwin_fired = has_page_hinkley_fired = False
     for rate in rates:
-        level = adwin.estimation
-        adwin.update(rate)  # type: ignore[no-untyped-call]
-        page_hinkley.update(rate)  # type: ignore[no-untyped-call]
-    if adwin.drift_detected and adwin.estimation > level:
+        has_adwin_fired, has_page_hinkley_fired = adwin.update(rate), page_hinkley.update(rate)
+    if has_adwin_fired:
         return "adwin"
-    return "page_hinkley" if page_hinkley.drift_detected else ""
+    return "page_hinkley" if has_page_hinkley_fired else ""
+
+
+class _Adwin:
+    """ADWIN that reports rises only, and starts anew after each change."""
+
+    def __init__(self, delta: float) -> None:
+        self._delta = delta
+        self._window = self._new()
+
+    def update(self, value: float) -> bool:
+        """Take one value in; whether it completes a rise."""
+        before = self._mean()
+        if not self._window.update(value):
+            return False
+        has_risen = self._mean() > before
+        self._window = self._new()
+        return has_risen
+
+    def _mean(self) -> float:
+        width = self._window.get_width()
+        return float(self._window.get_total() / width) if width else 0.0
+
+    def _new(self) -> AdaptiveWindowing:
+        return AdaptiveWindowing(
+            delta=self._delta,
+            clock=1,
+            max_buckets=5,
+            min_window_length=_ADWIN_SEGMENT_BLOCKS,
+            grace_period=_ADWIN_GRACE_BLOCKS,
+        )
 
 
 def change_point(values: Sequence[float]) -> int:

@@ -2,10 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from river.drift import ADWIN
 
 from services.drift_detection.domain.errors_over_time import (
     Detectors,
     ErrorBlock,
+    _Adwin,
     change_point,
     concept_verdict,
     performance_verdict,
@@ -88,6 +90,16 @@ def test_adwin_alone_finds_a_rise_and_lets_a_fall_pass() -> None:
 
     assert names([0.05] * 20 + [0.95] * 12) == {"adwin"}
     assert names([0.95] * 20 + [0.05] * 12) == set()
+
+
+@given(st.lists(st.sampled_from([0.0, 0.1, 0.9, 1.0]), min_size=1, max_size=60))
+def test_adwin_reports_where_rivers_does(values: list[float]) -> None:
+    ours = _Adwin(0.2)
+    rivers = ADWIN(delta=0.2, clock=1, min_window_length=3, grace_period=5)  # type: ignore[no-untyped-call]
+    for value in values:
+        before = 0.0 if rivers.drift_detected else rivers.estimation
+        rivers.update(value)  # type: ignore[no-untyped-call]
+        assert ours.update(value) == (rivers.drift_detected and rivers.estimation > before)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=60))

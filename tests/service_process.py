@@ -1,0 +1,140 @@
+"""One service as a process of its own beside the stack: own ports, own group, own database."""
+
+import asyncio
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import requests
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from slipway.ports import ports
+from slipway.rpc import OPERATOR_TOKEN_FILE
+from slipway.stack.environment import cli_environment
+from slipway.stack.layout import find_layout
+from slipway.stack.postgres_server import admin_dsn
+from slipway.topics import BY_NAME
+
+WITHIN_S = 90.0
+
+
+async def until(what: str, check: Callable[[], Awaitable[Any]]) -> Any:
+    """Ask again until the answer is true; returns it."""
+    deadline = time.monotonic() + WITHIN_S
+    while not (answer := await check()):
+        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
+        await asyncio.sleep(0.1)
+    return answer
+
+
+@dataclass(kw_only=True)
+class ServiceProcess:
+    """A process that can be killed and started again."""
+
+    name: str
+    environment: dict[str, str]
+    log: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def bootstrap(self) -> str:
+        return self.environment["SLIPWAY_KAFKA_BOOTSTRAP"]
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            command = [sys.executable, "-m", f"services.{self.name}"]
+            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
+
+    def wait_ready(self) -> None:
+        url = f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz"
+        deadline = time.monotonic() + WITHIN_S
+        while not _is_ready(url):
+            assert self.process is not None
+            assert self.process.poll() is None, self.log.read_text()[-3000:]
+            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
+            time.sleep(0.1)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def terminate(self) -> int:
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def own_service(name: str, folder: Path, **settings: str) -> Iterator[ServiceProcess]:
+    """A service that knows the stack's Kafka and nothing else of it; killed at the end."""
+    (folder / "secrets").mkdir(parents=True)
+    (folder / "secrets" / OPERATOR_TOKEN_FILE).write_text(secrets.token_hex(32))
+    own = {
+        "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
+        "SLIPWAY_STATE_DIR": str(folder),
+        "SLIPWAY_GRPC_PORT": str(_free_port()),
+        "SLIPWAY_HTTP_PORT": str(_free_port()),
+    }
+    service = ServiceProcess(
+        name=name, environment={**cli_environment(), **os.environ, **own, **settings}, log=folder / "log"
+    )
+    try:
+        yield service
+    finally:
+        if service.process is not None:
+            service.kill()
+
+
+@contextmanager
+def own_database(prefix: str) -> Iterator[str]:
+    """The connection string of a fresh database that is gone at the end."""
+    database = f"{prefix}_test_{secrets.token_hex(4)}"
+    owner = os.environ.get("SLIPWAY_TEST_POSTGRES_ADMIN_DSN") or admin_dsn(find_layout(), ports())
+    asyncio.run(_execute(owner, f"CREATE DATABASE {database}"))
+    try:
+        yield owner.rpartition("/")[0] + "/" + database
+    finally:
+        asyncio.run(_execute(owner, f"DROP DATABASE {database} WITH (FORCE)"))
+
+
+async def skip_history(bootstrap: str, group: str, topics: Sequence[str]) -> None:
+    """Let a new group begin at the end of its topics: what others did before is not its business."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(t, p) for t in topics for p in range(BY_NAME[t].partitions)]
+        consumer.assign(partitions)
+        await consumer.commit(await consumer.end_offsets(partitions))
+    finally:
+        await consumer.stop()
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=2).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn, timeout=10, ssl=False)
+    try:
+        await connection.execute(statement, timeout=30)
+    finally:
+        await connection.close()
+
+
+def _free_port() -> int:
+    with socket.socket() as it:
+        it.bind(("127.0.0.1", 0))
+        return int(it.getsockname()[1])
