@@ -33,6 +33,7 @@ class Shipper:
         self._spool = spool
         self._bootstrap = bootstrap
         self._saved = spool.position
+        self._is_connected = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ship until `stop` is set and the spool is empty, or Kafka is away at the end."""
@@ -46,9 +47,11 @@ class Shipper:
 
     async def _finish(self, work: "asyncio.Future[None]", *, is_stopping: bool) -> None:
         if is_stopping and not work.done():
-            await asyncio.wait({work}, timeout=_CLOSE_S)
+            if self._is_connected:
+                await asyncio.wait({work}, timeout=_CLOSE_S)
             if not work.done():
-                log.warning("stopping with a backlog", extra={"bytes": self._spool.backlog_bytes})
+                if self._spool.backlog_bytes:
+                    log.warning("stopping with a backlog", extra={"bytes": self._spool.backlog_bytes})
                 work.cancel()
                 await asyncio.wait({work}, timeout=_CLOSE_S)
         if work.done() and not work.cancelled():
@@ -59,11 +62,13 @@ class Shipper:
         producer = Producer(self._bootstrap)
         try:
             await producer.start()
+            self._is_connected = True
             await self._ship(producer, stop)
         except Unavailable as error:
             log.warning("spool %s waits: %s", self._spool.name, error)
             await asyncio.sleep(_RETRY_S)
         finally:
+            self._is_connected = False
             await _close(producer)
 
     async def _ship(self, producer: Publisher, stop: asyncio.Event) -> None:
