@@ -1,5 +1,6 @@
 """A small stream with one forced drift: at `flip` the meaning of the first feature turns round."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,10 @@ def write_stream(folder: Path, *, name: str, rows: int, flip: int) -> tuple[Path
     spec = folder / "model.yaml"
     spec.write_text(SPEC.format(name=name))
     return folder / "stream.parquet", spec
+
+
+def replay_command(table: Path, spec: Path) -> list[str]:
+    """`slipway replay` as a user types it."""
+    slipway = Path(sys.executable).parent / "slipway"
+    options = {"--target": "truth", "--spec": str(spec), "--warmup": "600", "--delay": "20"}
+    return [str(slipway), "replay", str(table), *(word for option in options.items() for word in option)]

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,10 +14,9 @@ import pytest
 
 from slipway.stack.stack import build_stack
 from slipway.stack.supervision import ProcessState, Supervision
-from tests.e2e.drifting import write_stream
+from tests.e2e.drifting import replay_command, write_stream
 
 pytestmark = pytest.mark.e2e
-SLIPWAY = Path(sys.executable).parent / "slipway"
 BACK_WITHIN_S = 60.0
 AWAY_S = 20.0
 
@@ -42,7 +40,9 @@ def replaying(folder: Path, *, name: str, rows: int, pace: int) -> Iterator[Path
         "20",
     ]
     with (folder / "replay.log").open("w") as log:
-        process = subprocess.Popen([*command, "--pace", str(pace), "--json", report], stdout=log, stderr=log)
+        process = subprocess.Popen(
+            [*command, "--pace", str(pace), "--json", str(report)], stdout=log, stderr=log
+        )
         try:
             wait_for_stream(process, folder / "replay.log")
             yield report

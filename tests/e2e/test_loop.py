@@ -1,16 +1,14 @@
 """The whole loop on a short stream, by the command a user runs."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import orjson
 import pytest
 
-from tests.e2e.drifting import write_stream
+from tests.e2e.drifting import replay_command, write_stream
 
 pytestmark = pytest.mark.e2e
-SLIPWAY = Path(sys.executable).parent / "slipway"
 
 
 def test_a_forced_drift_ends_in_a_promotion_that_restores_the_accuracy(tmp_path: Path) -> None:
@@ -30,7 +28,7 @@ def test_a_forced_drift_ends_in_a_promotion_that_restores_the_accuracy(tmp_path:
         "20",
     ]
     done = subprocess.run(
-        [*command, "--json", report_path], capture_output=True, text=True, timeout=500, check=False
+        [*command, "--json", str(report_path)], capture_output=True, text=True, timeout=500, check=False
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     report = orjson.loads(report_path.read_bytes())
