@@ -13,16 +13,8 @@ from services.rollout.domain.position import START, Position, apply, fold
 from services.rollout.domain.state_machine import State, Trigger, next_state
 from services.rollout.domain.tally import WHOLE_PPM, Tally
 from services.rollout.messages import outgoing_event, outgoing_routes, to_event, to_routes
-from services.rollout.store import (
-    Candidate,
-    SpecRow,
-    Store,
-    Writer,
-    end_waiting,
-    write_candidate,
-    write_entry,
-    write_tally,
-)
+from services.rollout.rows import Candidate, SpecRow
+from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry, write_tally
 from slipway import outbox, spec
 from slipway.clock import Clock
 from slipway.errors import NotFound, Unavailable

@@ -11,7 +11,8 @@ from services.rollout.domain.log_entry import Version
 from services.rollout.domain.state_machine import Trigger
 from services.rollout.domain.tally import Tally, observe
 from services.rollout.records import observe_record
-from services.rollout.store import Candidate, write_tally
+from services.rollout.rows import Candidate
+from services.rollout.store import write_tally
 from slipway.envelope import Event
 from slipway.errors import Conflict, InvalidInput
 from slipway.ids import new_id

@@ -7,7 +7,7 @@ from typing import Final
 from services.rollout.domain.log_entry import LogEntry
 from services.rollout.domain.position import Position
 from services.rollout.domain.route_table import routes_of
-from services.rollout.store import SpecRow
+from services.rollout.rows import SpecRow
 from slipway import topics
 from slipway.envelope import Outgoing, encode
 from slipway.v1 import rollout_pb2

@@ -7,8 +7,8 @@ from services.rollout.control import Control
 from services.rollout.domain.explanation import explain
 from services.rollout.domain.log_entry import Version
 from services.rollout.messages import to_event, to_spec
+from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
-from services.rollout.store import Candidate
 from services.rollout.version_registry import VersionRegistry
 from slipway.errors import InvalidInput
 from slipway.rpc import aborting

@@ -6,7 +6,7 @@ from services.rollout.control import Control, Model
 from services.rollout.domain.recipe import check_recipe
 from services.rollout.domain.spec_change import check_same_signature
 from services.rollout.messages import outgoing_spec, to_spec
-from services.rollout.store import SpecRow
+from services.rollout.rows import SpecRow
 from slipway import spec
 from slipway.errors import InvalidInput, NotFound
 from slipway.spec import Spec

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 import asyncpg
 
-from services.rollout.domain.log_entry import LogEntry, Version
-from services.rollout.domain.state_machine import State, Trigger
+from services.rollout.domain.log_entry import LogEntry
 from services.rollout.domain.tally import Tally
 from services.rollout.domain.tally_form import from_plain, to_plain
+from services.rollout.rows import Candidate, SpecRow, candidate_of, entry_of, spec_of
 from slipway import outbox
 from slipway.envelope import Outgoing
 from slipway.errors import Conflict, DeadlineExceeded, Unavailable
@@ -23,32 +23,6 @@ _DEADLINE_S: Final = 10.0
 
 class Fenced(Conflict):
     """Another process holds the lease: this one must not write any more."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpecRow:
-    """One stored revision of a spec."""
-
-    model: str
-    revision: int
-    tenant: str
-    yaml: str
-    recipe: str
-    recipe_digest: str
-    digest: str
-    applied_by: str
-    applied_at_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A version that is to be rolled out, and what is known of its quality."""
-
-    model: str
-    subject: Version
-    actor: str
-    reason: str
-    quality: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +87,7 @@ class Store:
             rows = await connection.fetch(
                 "SELECT DISTINCT ON (model) * FROM model_specs ORDER BY model, revision DESC"
             )
-        return [_spec(row) for row in rows]
+        return [spec_of(row) for row in rows]
 
     async def load_log(self, model: str) -> list[LogEntry]:
         """The whole log of one model, oldest first."""
@@ -141,7 +115,7 @@ class Store:
             row = await connection.fetchrow(
                 "SELECT * FROM candidates WHERE model = $1 AND state = 'WAITING'", model
             )
-        return None if row is None else _candidate(row)
+        return None if row is None else candidate_of(row)
 
     async def knows_candidate(self, model: str, version: str) -> bool:
         """Whether a version was announced before."""
@@ -293,49 +267,4 @@ async def end_waiting(connection: Connection, model: str, *, state: str, note: s
         model,
         state,
         note,
-    )
-
-
-def entry_of(row: Any) -> LogEntry:
-    """A row of the log."""
-    return LogEntry(
-        model=row["model"],
-        seq=row["seq"],
-        rollout_id=row["rollout_id"],
-        from_state=State(row["from_state"]),
-        to_state=State(row["to_state"]),
-        trigger=Trigger(row["trigger"]),
-        subject=Version(version=row["version"], digest=row["digest"]),
-        step=row["step"],
-        weight_ppm=row["weight_ppm"],
-        actor=row["actor"],
-        reason=row["reason"],
-        evidence=row["evidence"],
-        epoch=row["epoch"],
-        fence=row["fence"],
-        at_s=row["at"].timestamp(),
-    )
-
-
-def _spec(row: Any) -> SpecRow:
-    return SpecRow(
-        model=row["model"],
-        revision=row["revision"],
-        tenant=row["tenant"],
-        yaml=row["yaml"],
-        recipe=row["recipe"],
-        recipe_digest=row["recipe_digest"],
-        digest=row["digest"],
-        applied_by=row["applied_by"],
-        applied_at_s=row["applied_at"].timestamp(),
-    )
-
-
-def _candidate(row: Any) -> Candidate:
-    return Candidate(
-        model=row["model"],
-        subject=Version(version=row["version"], digest=row["digest"]),
-        actor=row["actor"],
-        reason=row["reason"],
-        quality=row["quality"],
     )

@@ -12,7 +12,8 @@ import pytest
 
 from services.rollout.domain.position import fold
 from services.rollout.domain.route_table import routes_of
-from services.rollout.store import Fenced, Store, Writer, entry_of
+from services.rollout.rows import entry_of
+from services.rollout.store import Fenced, Store, Writer
 from slipway import postgres
 from slipway.errors import Conflict
 from slipway.v1.rollout_pb2 import RolloutStatusRequest, RouteTable

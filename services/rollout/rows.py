@@ -1,0 +1,80 @@
+"""What the tables hold, as values."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.state_machine import State, Trigger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpecRow:
+    """One stored revision of a spec."""
+
+    model: str
+    revision: int
+    tenant: str
+    yaml: str
+    recipe: str
+    recipe_digest: str
+    digest: str
+    applied_by: str
+    applied_at_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A version that is to be rolled out, and what is known of its quality."""
+
+    model: str
+    subject: Version
+    actor: str
+    reason: str
+    quality: str
+
+
+def entry_of(row: Any) -> LogEntry:
+    """A row of the log."""
+    return LogEntry(
+        model=row["model"],
+        seq=row["seq"],
+        rollout_id=row["rollout_id"],
+        from_state=State(row["from_state"]),
+        to_state=State(row["to_state"]),
+        trigger=Trigger(row["trigger"]),
+        subject=Version(version=row["version"], digest=row["digest"]),
+        step=row["step"],
+        weight_ppm=row["weight_ppm"],
+        actor=row["actor"],
+        reason=row["reason"],
+        evidence=row["evidence"],
+        epoch=row["epoch"],
+        fence=row["fence"],
+        at_s=row["at"].timestamp(),
+    )
+
+
+def spec_of(row: Any) -> SpecRow:
+    """A row of `model_specs`."""
+    return SpecRow(
+        model=row["model"],
+        revision=row["revision"],
+        tenant=row["tenant"],
+        yaml=row["yaml"],
+        recipe=row["recipe"],
+        recipe_digest=row["recipe_digest"],
+        digest=row["digest"],
+        applied_by=row["applied_by"],
+        applied_at_s=row["applied_at"].timestamp(),
+    )
+
+
+def candidate_of(row: Any) -> Candidate:
+    """A row of `candidates`."""
+    return Candidate(
+        model=row["model"],
+        subject=Version(version=row["version"], digest=row["digest"]),
+        actor=row["actor"],
+        reason=row["reason"],
+        quality=row["quality"],
+    )
