@@ -71,13 +71,17 @@ async def build(process: Process, settings: Settings) -> None:
     operations = Operations(
         examples, jobs, specs=specs, desk=desk, board=board, settings=settings, clock=clock
     )
+    await process.enter(_server(operations, operator_token).serving(f"{settings.host}:{settings.grpc_port}"))
+
+
+def _server(operations: Operations, operator_token: str) -> RpcServer:
     server = RpcServer(interceptors=(OperatorToken(operator_token),))
     server.add(
         retraining_pb2_grpc.add_RetrainingControlServicer_to_server,
         RetrainingControl(operations),
         service="slipway.v1.RetrainingControl",
     )
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    return server
 
 
 def code_versions() -> CodeVersions:

@@ -26,19 +26,7 @@ def replaying(folder: Path, *, name: str, rows: int, pace: int) -> Iterator[Path
     """A replay at a steady pace beside the test; at the end it must have succeeded."""
     table, spec = write_stream(folder, name=name, rows=600 + rows, flip=10**9)
     report = folder / "report.json"
-    command = [
-        SLIPWAY,
-        "replay",
-        table,
-        "--target",
-        "truth",
-        "--spec",
-        spec,
-        "--warmup",
-        "600",
-        "--delay",
-        "20",
-    ]
+    command = replay_command(table, spec)
     with (folder / "replay.log").open("w") as log:
         process = subprocess.Popen(
             [*command, "--pace", str(pace), "--json", str(report)], stdout=log, stderr=log

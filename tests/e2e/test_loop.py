@@ -14,19 +14,7 @@ pytestmark = pytest.mark.e2e
 def test_a_forced_drift_ends_in_a_promotion_that_restores_the_accuracy(tmp_path: Path) -> None:
     table, spec = write_stream(tmp_path, name="e2e-drift", rows=2600, flip=1400)
     report_path = tmp_path / "report.json"
-    command = [
-        SLIPWAY,
-        "replay",
-        table,
-        "--target",
-        "truth",
-        "--spec",
-        spec,
-        "--warmup",
-        "600",
-        "--delay",
-        "20",
-    ]
+    command = replay_command(table, spec)
     done = subprocess.run(
         [*command, "--json", str(report_path)], capture_output=True, text=True, timeout=500, check=False
     )

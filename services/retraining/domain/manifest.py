@@ -69,15 +69,19 @@ def manifest(
             "label_offsets": [asdict(o) for o in offsets],
         },
         "window": {**asdict(window), "matured_rows": plan.rows, "holdout_start": plan.holdout_start},
-        "gate": {
-            "outcome": str(verdict.outcome),
-            "reason": verdict.reason,
-            "champion_version": origin.champion_version,
-            "wins": verdict.wins,
-            "losses": verdict.losses,
-            "scores": [asdict(s) for s in verdict.scores],
-            "skipped_windows": {s.name: s.reason for s in plan.skipped},
-        },
+        "gate": _gate(origin, verdict, plan),
         "parity": dict(parity),
         "training_s": training_s,
+    }
+
+
+def _gate(origin: Origin, verdict: Verdict, plan: Plan) -> dict[str, Any]:
+    return {
+        "outcome": str(verdict.outcome),
+        "reason": verdict.reason,
+        "champion_version": origin.champion_version,
+        "wins": verdict.wins,
+        "losses": verdict.losses,
+        "scores": [asdict(s) for s in verdict.scores],
+        "skipped_windows": {s.name: s.reason for s in plan.skipped},
     }
