@@ -64,13 +64,18 @@ async def build(process: Process, settings: Settings) -> None:
     process.ready_when("lease", lambda: control.is_leading)
     process.ready_when("consumers", lambda: candidates.is_ready and predictions.is_ready)
 
+    server = _server(RolloutControl(control, registry), token)
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+
+
+def _server(servicer: RolloutControl, token: str) -> rpc.RpcServer:
     server = rpc.RpcServer(interceptors=(rpc.OperatorToken(token),))
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server,
-        RolloutControl(control, registry),
+        servicer,
         service="slipway.v1.RolloutControl",
     )
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    return server
 
 
 async def _taken(lease: Lease, stop: asyncio.Event) -> bool:

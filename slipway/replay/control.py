@@ -24,6 +24,7 @@ from slipway.v1 import (
 )
 
 LIVE: Final = ("WARMING", "CANARY", "BAKE")
+_TAKEN_BACK: Final = ("ABORTED", "ROLLED_BACK")
 _CALL_S: Final = 10.0
 _TRAIN_S: Final = 600.0
 _SERVE_S: Final = 180.0
@@ -131,8 +132,12 @@ class Control:
         try:
             async with asyncio.timeout(_SERVE_S):
                 while not _is_champion(status, version) or status.state in LIVE:
-                    if status.state in ("ABORTED", "ROLLED_BACK"):
-                        raise Conflict(f"{model} version {version} is not served: {status.explanation}")
+                    if (
+                        status.state not in LIVE
+                        and status.events
+                        and status.events[0].to_state in _TAKEN_BACK
+                    ):
+                        raise Conflict(f"{model} version {version} is not served: {status.events[0].reason}")
                     await asyncio.sleep(_POLL_S)
                     status = await self.rollout(model)
         except TimeoutError as error:
@@ -144,7 +149,9 @@ class Control:
         """How the rollout stands."""
         with translating("rollout"):
             answer: rollout_pb2.RolloutStatus = await self._rollout.GetStatus(
-                rollout_pb2.RolloutStatusRequest(model=model), timeout=_CALL_S, metadata=self._metadata
+                rollout_pb2.RolloutStatusRequest(model=model, events=1),
+                timeout=_CALL_S,
+                metadata=self._metadata,
             )
         return answer
 
