@@ -10,7 +10,6 @@ labels, else the order of the spec.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
@@ -20,20 +19,12 @@ from numpy.typing import NDArray
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 from slipway.errors import InvalidInput
+from slipway.onnx_graph import NUMBERS, TEXT, feeds_whole, match_outputs
 from slipway.signature import FEATURES, Signature, signature_of
 from slipway.spec import Spec
 from slipway.tensors import Array
 
 CLASSES_PROPERTY: Final = "slipway.classes"
-_NUMBERS: Final = {
-    "tensor(float)": np.float32,
-    "tensor(double)": np.float64,
-    "tensor(int64)": np.int64,
-    "tensor(int32)": np.int32,
-}
-_TEXT: Final = "tensor(string)"
-_LABELS: Final = ("tensor(int64)", "tensor(int32)", _TEXT)
-_FLOATS: Final = ("tensor(float)", "tensor(double)", "tensor(float16)")
 _ORT_ERRORS: Final = (
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -44,19 +35,6 @@ _ORT_ERRORS: Final = (
     ort_errors.RuntimeException,
 )
 _SUM_TOLERANCE: Final = 1e-3  # float32 sums of a few hundred classes stay well below
-
-
-@dataclass(frozen=True, slots=True)
-class _Outputs:
-    """Which of the model's outputs mean what; "" where there is none."""
-
-    label: str = ""
-    probabilities: str = ""
-    value: str = ""
-
-    @property
-    def names(self) -> list[str]:
-        return [name for name in (self.label, self.probabilities, self.value) if name]
 
 
 class OnnxModel:
@@ -72,8 +50,8 @@ class OnnxModel:
         self.signature: Signature = signature_of(spec)
         self._session = _session(onnx)
         self._inputs = {i.name: i for i in self._session.get_inputs()}
-        self._feeds_whole = _feeds_whole(self._inputs, spec)
-        self._outputs = _match_outputs(self._session.get_outputs(), spec)
+        self.feeds_whole = feeds_whole(self._inputs, spec)
+        self._outputs = match_outputs(self._session.get_outputs(), spec)
         self._classes = np.array(spec.label.classes, dtype=object)
         self._position = {name: i for i, name in enumerate(spec.label.classes)}
         self._columns = self._column_order() if spec.is_classifier else np.empty(0, dtype=np.intp)
@@ -137,7 +115,7 @@ class OnnxModel:
         missing = [t.name for t in self.signature.inputs if t.name not in inputs]
         if missing:
             raise InvalidInput(f"model {self._spec.name}: tensors {', '.join(missing)} are missing")
-        if self._feeds_whole:
+        if self.feeds_whole:
             return {name: np.asarray(inputs[FEATURES], dtype=np.float32) for name in self._inputs}
         columns = _columns_of(inputs, self._spec)
         return {name: _as_input(columns[name], wanted) for name, wanted in self._inputs.items()}
@@ -169,7 +147,7 @@ class OnnxModel:
             own = _stated_classes(stated, self._spec)
         elif self._outputs.label:
             kind = next(o.type for o in self._session.get_outputs() if o.name == self._outputs.label)
-            own = _sorted_classes(self._spec, as_text=kind == _TEXT)
+            own = _sorted_classes(self._spec, as_text=kind == TEXT)
         else:
             own = list(self._spec.label.classes)
         return np.array([own.index(name) for name in self._spec.label.classes], dtype=np.intp)
@@ -208,57 +186,6 @@ def _session(onnx: bytes) -> onnxruntime.InferenceSession:
         raise InvalidInput(f"not an ONNX model that can run here: {_first_line(error)}") from error
 
 
-def _feeds_whole(given: Mapping[str, Any], spec: Spec) -> bool:
-    """Whether all features go in as one tensor; else there is one input per feature."""
-    names = set(spec.feature_names)
-    if given.keys() == names and (len(names) > 1 or _width(next(iter(given.values()))) == 1):
-        _check_kinds(given, spec)
-        return False
-    if len(given) == 1 and all(f.type == "numeric" for f in spec.features):
-        only = next(iter(given.values()))
-        if only.type == "tensor(float)" and _width(only) in (len(names), None):
-            return True
-    wanted = (
-        f"one tensor(float) [n, {len(names)}]"
-        if all(f.type == "numeric" for f in spec.features)
-        else "one input per feature: " + ", ".join(spec.feature_names)
-    )
-    found = ", ".join(f"{i.name}: {i.type} {i.shape}" for i in given.values())
-    raise InvalidInput(f"model {spec.name}: the ONNX model takes {found}; it must take {wanted}")
-
-
-def _check_kinds(given: Mapping[str, Any], spec: Spec) -> None:
-    for feature in spec.features:
-        accepted = (_TEXT,) if feature.type == "categorical" else tuple(_NUMBERS)
-        if given[feature.name].type not in accepted:
-            raise InvalidInput(
-                f"model {spec.name}: input {feature.name} is a {given[feature.name].type}; "
-                f"a {feature.type} feature needs {' or '.join(accepted)}"
-            )
-
-
-def _match_outputs(given: list[Any], spec: Spec) -> _Outputs:
-    maps = [o.name for o in given if not o.type.startswith("tensor")]
-    if maps:
-        raise InvalidInput(
-            f"model {spec.name}: output {maps[0]} is a {next(o.type for o in given if o.name == maps[0])}; "
-            'convert with options={"zipmap": False}'
-        )
-    floats = [o.name for o in given if o.type in _FLOATS]
-    labels = [o.name for o in given if o.type in _LABELS]
-    if spec.is_classifier:
-        scores = [n for n in floats if "prob" in n.lower()] or floats
-        if len(scores) == 1 and len(labels) <= 1:
-            return _Outputs(label="".join(labels), probabilities=scores[0])
-        wanted = f"probabilities [n, {len(spec.label.classes)}] and, if it likes, one label [n]"
-    else:
-        if len(floats) == 1:
-            return _Outputs(value=floats[0])
-        wanted = "one float [n] or [n, 1]"
-    found = ", ".join(f"{o.name}: {o.type} {o.shape}" for o in given)
-    raise InvalidInput(f"model {spec.name}: the ONNX model gives {found}; it must give {wanted}")
-
-
 def _columns_of(inputs: Mapping[str, Array], spec: Spec) -> dict[str, Array]:
     """One array [n, 1] per feature, whichever way the signature packs them."""
     if FEATURES in inputs and FEATURES not in spec.feature_names:
@@ -269,9 +196,9 @@ def _columns_of(inputs: Mapping[str, Array], spec: Spec) -> dict[str, Array]:
 
 def _as_input(column: Array, wanted: Any) -> Array:
     shaped = column.reshape(-1) if len(wanted.shape) == 1 else column
-    if wanted.type == _TEXT:
+    if wanted.type == TEXT:
         return np.array([_text(v) for v in shaped.reshape(-1)], dtype=object).reshape(shaped.shape)
-    return np.ascontiguousarray(shaped, dtype=_NUMBERS[wanted.type])
+    return np.ascontiguousarray(shaped, dtype=NUMBERS[wanted.type])
 
 
 def _shaped(array: Array, shape: tuple[int, ...], name: str) -> Array:
@@ -303,13 +230,6 @@ def _sorted_classes(spec: Spec, *, as_text: bool) -> list[str]:
             f"model {spec.name}: the model answers integer labels, "
             f"but the spec has the classes {', '.join(spec.label.classes)}"
         ) from error
-
-
-def _width(node: Any) -> int | None:
-    """The size of an input's second dimension; 1 for a vector, None where it is open."""
-    if len(node.shape) == 1:
-        return 1
-    return node.shape[1] if len(node.shape) == 2 and isinstance(node.shape[1], int) else None
 
 
 def _text(value: Any) -> str:
