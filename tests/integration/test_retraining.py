@@ -142,9 +142,8 @@ async def test_a_worse_candidate_is_rejected_with_the_scores(it: Bench) -> None:
     await it.register(parquet(rows(400)))
     assert (await it.train())[-1].blessed.version == "1"
     await it.promote("1", seq=1)
-    await it.apply(
-        GOOD.replace("X, y, sample", "X, y.sample(frac=1, random_state=1).values, sample"), revision=2
-    )
+    shuffled = GOOD.replace(".fit(X, y,", ".fit(X, y.sample(frac=1, random_state=1).values,")
+    await it.apply(shuffled, revision=2)
 
     async def rejected() -> Any:
         last = (await it.train())[-1]
