@@ -1,6 +1,7 @@
 """From a spec and its rows to the plan of a training."""
 
 import dataclasses
+from typing import Final
 
 from services.retraining.domain.examples import ExampleSet
 from services.retraining.domain.gate import Insufficient, find_gap_in_classes
@@ -15,11 +16,17 @@ def columns_of(spec: Spec) -> Columns:
     return Columns(classes=spec.label.classes, numeric=numeric, categorical=len(spec.features) - numeric)
 
 
-def policy_of(spec: Spec) -> WindowPolicy:
-    """What a spec says about windows."""
+FIRST_WINDOWS: Final = ("all",)
+
+
+def policy_of(spec: Spec, *, has_champion: bool) -> WindowPolicy:
+    """What a spec says about windows.
+
+    A first version learns from all rows: whoever registered them chose them, and nothing has drifted yet.
+    """
     rules = spec.retraining
     return WindowPolicy(
-        names=rules.windows,
+        names=rules.windows if has_champion else FIRST_WINDOWS,
         sliding_rows=rules.sliding_rows,
         holdout_rows=rules.holdout_rows,
         horizon_rows=spec.label.horizon_rows,

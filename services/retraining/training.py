@@ -130,9 +130,9 @@ class Training:
         await shop.board.report(request.model, request.request_id, stage="examples", message="reading")
         examples, offsets = await shop.examples.load(request.model, columns_of(applied.spec))
         since_s = request.drift_since.ToNanoseconds() / 1e9 if request.HasField("drift_since") else None
-        laid_out = plan(
-            policy_of(applied.spec), rows=len(examples), drift_start=first_row_since(examples, since_s)
-        )
+        champion = await shop.jobs.find_champion(request.model)
+        policy = policy_of(applied.spec, has_champion=bool(champion))
+        laid_out = plan(policy, rows=len(examples), drift_start=first_row_since(examples, since_s))
         laid_out = with_all_classes(laid_out, examples, spec=applied.spec)
         data = TrainingData(numbers=examples.numbers, texts=examples.texts, codes=examples.codes)
         return _Run(
@@ -143,7 +143,7 @@ class Training:
             offsets=offsets,
             plan=laid_out,
             data=await shop.cluster.put(data),
-            champion=await shop.jobs.find_champion(request.model),
+            champion=champion,
             started_s=started_s,
         )
 
