@@ -30,10 +30,14 @@ T = TypeVar("T")
 
 _NAMESPACE: Final = "slipway"
 _CONNECT_DEADLINE_S: Final = 60.0
-_CALL_DEADLINE_S: Final = 10.0
+_CALL_DEADLINE_S: Final = 20.0
 _KNOCK_DEADLINE_S: Final = 2.0
 _LEAVE_DEADLINE_S: Final = 3.0
 _RAY_ERRORS: Final = (RayError, RayServeException, RuntimeError, OSError, TimeoutError)
+
+
+class HeadGone(Unavailable):
+    """Nobody listens at the head's address: not slow, but gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +62,8 @@ class ServeCluster:
         """Join the cluster and start Serve where it does not run yet.
 
         Raises:
-            Unavailable: Nobody answers at the address.
+            HeadGone: Nobody listens at the address.
+            Unavailable: Ray does not answer in time.
         """
         await self._knock()
         await self._call(lambda: _connect(self._address), deadline_s=_CONNECT_DEADLINE_S)
@@ -98,7 +103,7 @@ class ServeCluster:
             async with asyncio.timeout(_KNOCK_DEADLINE_S):
                 _, writer = await asyncio.open_connection(host, int(port))
         except (OSError, TimeoutError) as error:
-            raise Unavailable(f"Ray does not listen at {self._address}: {error}") from error
+            raise HeadGone(f"Ray does not listen at {self._address}: {error}") from error
         writer.close()
 
     async def _call(self, call: Callable[[], T], *, deadline_s: float = _CALL_DEADLINE_S) -> T:

@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Final, Protocol
 
-from services.inference.cluster import Deployment
+from services.inference.cluster import Deployment, HeadGone
 from services.inference.domain.fleet import App
 from services.inference.domain.version import Version, replica_key
 from services.inference.handlers import Inference
@@ -20,6 +20,7 @@ _LOOK_AGAIN_S: Final = 1.0
 _CONNECT_AGAIN_S: Final = 0.5
 _CONNECT_LIMIT_S: Final = 5.0
 _LOAD_DEADLINE_S: Final = 10.0
+_HANGING_S: Final = 60.0
 
 
 class Cluster(Protocol):
@@ -79,8 +80,8 @@ class Reconciler:
         """Reconcile until told to stop.
 
         Raises:
-            Unavailable: Ray has been away for `ray_lost_after_s`. A driver cannot join a restarted
-                head, so the process ends and its supervisor starts one that can.
+            Unavailable: The head has not listened for `ray_lost_after_s`, or not answered for a minute.
+                A driver cannot join a restarted head: the process ends, its supervisor starts one that can.
         """
         await self._connect(stop)
         try:
@@ -100,7 +101,8 @@ class Reconciler:
                     await self._cluster.apps()
                 answered_s = self._clock.monotonic_s()
             except Unavailable as error:
-                if self._clock.monotonic_s() - answered_s > self._settings.ray_lost_after_s:
+                limit_s = self._settings.ray_lost_after_s if isinstance(error, HeadGone) else _HANGING_S
+                if self._clock.monotonic_s() - answered_s > limit_s:
                     raise
                 log.warning("Ray does not answer: %s", error)
             await self._wait_for_news(stop)

@@ -19,5 +19,5 @@ class Settings(ServiceSettings):
     replica_retry_first_s: float = 30.0
     replica_retry_limit_s: float = 600.0
     replica_max_loading: int = 4
-    ray_lost_after_s: float = 5.0
+    ray_lost_after_s: float = 2.0
     model_cache_files: int = 50

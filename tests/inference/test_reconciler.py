@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.inference.cluster import Deployment
+from services.inference.cluster import Deployment, HeadGone
 from services.inference.domain.demand import Resources
 from services.inference.domain.fleet import App, Policy
 from services.inference.domain.replicas import FAILED, LOADING
@@ -33,11 +33,11 @@ SETTINGS = Settings(
 
 
 class MemoryCluster:
-    """Applications in a dictionary; away when told so."""
+    """Applications in a dictionary; fails when told so."""
 
     def __init__(self) -> None:
         self.running: dict[str, Deployment] = {}
-        self.is_away = False
+        self.failure: SlipwayError | None = None
         self.has_left = False
 
     async def connect(self) -> None:
@@ -47,8 +47,8 @@ class MemoryCluster:
         self.has_left = True
 
     async def apps(self) -> Mapping[str, App]:
-        if self.is_away:
-            raise Unavailable("no head")
+        if self.failure:
+            raise self.failure
         return {name: App() for name in self.running}
 
     async def deploy(self, deployments: list[Deployment]) -> None:
@@ -161,11 +161,14 @@ async def test_touches_nothing_before_the_demand_is_known(world: World) -> None:
     assert world.cluster.has_left
 
 
-async def test_ends_when_ray_stays_away(world: World) -> None:
+@pytest.mark.parametrize(("failure", "patience_s"), [(HeadGone("no head"), 2), (Unavailable("hangs"), 60)])
+async def test_ends_when_ray_stays_away(world: World, failure: SlipwayError, patience_s: float) -> None:
+    started_s = world.clock.now_s()
+
     async def wait() -> None:
         while not world.reconciler.is_connected:
             await asyncio.sleep(0)
-        world.cluster.is_away = True
+        world.cluster.failure = failure
         while not world.cluster.has_left:
             world.clock.advance(1)
             world.inference.news.set()
@@ -173,6 +176,21 @@ async def test_ends_when_ray_stays_away(world: World) -> None:
 
     async with asyncio.timeout(5):
         waiting = asyncio.ensure_future(wait())
-        with pytest.raises(Unavailable, match="no head"):
+        with pytest.raises(Unavailable, match=str(failure)):
             await world.reconciler.run(lambda: True, asyncio.Event())
         await waiting
+    assert world.clock.now_s() - started_s > patience_s
+
+
+async def test_a_short_absence_of_ray_is_sat_out(world: World) -> None:
+    stop = asyncio.Event()
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        world.cluster.failure = HeadGone("not yet")
+        group.create_task(world.reconciler.run(lambda: True, stop))
+        await asyncio.sleep(0)
+        world.cluster.failure = None
+        world.want(V1)
+        while not world.cluster.running:
+            await asyncio.sleep(0.01)
+        stop.set()
+        world.inference.news.set()
