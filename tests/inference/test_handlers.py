@@ -65,7 +65,7 @@ async def test_watchers_hear_each_change_until_the_end(inference: Inference, clo
         await asyncio.sleep(0)
         inference.report(_ready())
         await asyncio.sleep(0)
-        clock.advance(3.6)
+        clock.advance(14.1)
         inference.expire()
         await asyncio.sleep(0)
         inference.close()

@@ -44,6 +44,7 @@ class Replicas:
 
     def __init__(self, *, expire_after_s: float) -> None:
         self._expire_after_s = expire_after_s
+        self._grace_s = 3 * expire_after_s
         self._last: dict[str, tuple[float, Report]] = {}
 
     def report(self, report: Report, now_s: float) -> Use:
@@ -57,11 +58,25 @@ class Replicas:
         return report.use.since(known[1].use if known else report.use)
 
     def expire(self, now_s: float) -> list[Report]:
-        """Forget who has missed too many beats; returns them."""
-        silent = [r for at, r in self._last.values() if now_s - at > self._expire_after_s]
+        """Forget who has missed too many beats; returns them.
+
+        The last ready replica of a version is given longer: on a machine out of breath it may still
+        answer, and a directory without it helps nobody.
+        """
+        heard = {
+            r.version for at, r in self._last.values() if r.state == READY and not self._is_late(at, now_s)
+        }
+        silent = [
+            r
+            for at, r in self._last.values()
+            if self._is_late(at, now_s) and (r.version in heard or self._is_late(at + self._grace_s, now_s))
+        ]
         for report in silent:
             del self._last[report.replica_id]
         return silent
+
+    def _is_late(self, heard_s: float, now_s: float) -> bool:
+        return now_s - heard_s > self._expire_after_s
 
     def forget(self, app_name: str) -> None:
         """Forget the replicas of an application that is being deleted."""

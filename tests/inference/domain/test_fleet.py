@@ -168,7 +168,7 @@ def test_the_deadline_starts_anew_when_all_replicas_are_lost(fleet: Fleet, repli
     _deployed(fleet, replicas)
     replicas.report(_report(READY), 100)
     fleet.notice(replicas, 100)
-    replicas.expire(200)
+    replicas.expire(200)  # long after the last beat
     fleet.notice(replicas, 200)
     assert _only(fleet, replicas).state == LOADING
     assert fleet.plan(UP, replicas, now_s=320).failed == ()

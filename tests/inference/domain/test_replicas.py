@@ -18,6 +18,14 @@ def test_a_silent_replica_is_forgotten() -> None:
     assert replicas.count_ready() == 1
 
 
+def test_the_last_ready_replica_is_given_longer() -> None:
+    replicas = Replicas(expire_after_s=3)
+    replicas.report(_report("a"), 0)
+    replicas.report(_report("b", state=LOADING, target=""), 11)
+    assert replicas.expire(12) == []
+    assert replicas.expire(12.5) == [_report("a")]
+
+
 def test_use_is_counted_from_report_to_report() -> None:
     replicas = Replicas(expire_after_s=3)
     assert replicas.report(_report(use=Use(requests=5, rows=50)), 0) == Use()
