@@ -8,7 +8,7 @@ the reason, and the partition goes on.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -29,6 +29,7 @@ DEAD_LETTERED = Counter("slipway_kafka_dead_lettered_total", "Poison messages se
 RETRIED = Counter("slipway_kafka_batch_retries_total", "Batches tried again after a failure", ["group"])
 
 _SEND_DEADLINE_S: Final = 30.0
+_REPLACE_DEADLINE_S: Final = 5.0
 _POLL_MS: Final = 200
 _RETRY_FIRST_S: Final = 0.2
 _RETRY_LIMIT_S: Final = 5.0
@@ -38,14 +39,10 @@ class Producer:
     """An idempotent producer with `acks=all`; returns only when the broker has everything."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._producer = AIOKafkaProducer(
-            bootstrap_servers=bootstrap,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=2,
-            max_request_size=8 * 1024 * 1024,
-            request_timeout_ms=15_000,
-        )
+        self._bootstrap = bootstrap
+        self._producer = self._new()
+        self._broken: AIOKafkaProducer | None = None
+        self._replacing = asyncio.Lock()
 
     async def start(self) -> None:
         """Connect, waiting for a broker that is not up yet."""
@@ -61,15 +58,53 @@ class Producer:
         Raises:
             Unavailable: The broker did not acknowledge in time. Some may have arrived: send all again.
         """
+        current = await self._at_work()
         try:
             async with asyncio.timeout(_SEND_DEADLINE_S):
                 futures = [
-                    await self._producer.send(m.topic, m.value, key=m.key.encode(), headers=list(m.headers))
+                    await current.send(m.topic, m.value, key=m.key.encode(), headers=list(m.headers))
                     for m in messages
                 ]
                 await asyncio.gather(*futures)
         except (KafkaError, TimeoutError) as error:
+            self._broken = current
             raise Unavailable(f"Kafka did not take the messages: {error!r}") from error
+
+    def _new(self) -> AIOKafkaProducer:
+        return AIOKafkaProducer(
+            bootstrap_servers=self._bootstrap,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=2,
+            max_request_size=8 * 1024 * 1024,
+            request_timeout_ms=15_000,
+        )
+
+    async def _at_work(self) -> AIOKafkaProducer:
+        """The producer, a new one after a failure.
+
+        A batch that expired leaves a gap in the sequence of its producer id, and the broker then
+        refuses everything that follows with OutOfOrderSequenceNumber, for ever.
+        """
+        async with self._replacing:
+            if self._broken is self._producer:
+                fresh = self._new()
+                try:
+                    async with asyncio.timeout(_REPLACE_DEADLINE_S):
+                        await fresh.start()
+                except (KafkaError, TimeoutError) as error:
+                    await _abandon(fresh)
+                    raise Unavailable(f"Kafka is not reachable: {error!r}") from error
+                await _abandon(self._producer)
+                self._producer, self._broken = fresh, None
+            return self._producer
+
+
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    """Close a producer that may not be able to flush any more."""
+    with suppress(KafkaError, TimeoutError):
+        async with asyncio.timeout(_REPLACE_DEADLINE_S):
+            await producer.stop()
 
 
 @asynccontextmanager

@@ -64,7 +64,8 @@ class Streams:
             table_standby_replicas=0,
             stream_buffer_maxsize=_MAX_BATCH,
             producer_max_request_size=8 * 1024 * 1024,
-            producer_request_timeout=30.0,
+            # A changelog record that expired would be lost without a word: outlast any restart of the broker.
+            producer_request_timeout=600.0,
             broker_commit_interval=_COMMIT_S,
             broker_session_timeout=_SESSION_S,
             broker_rebalance_timeout=_SESSION_S,
