@@ -1,7 +1,8 @@
 """Waiting for something to change, without polling fast and without losing a change."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Final
 
 _CANCEL_S: Final = 2.0
@@ -29,6 +30,21 @@ class Changes:
             except TimeoutError:
                 pass
         return self.revision
+
+
+@asynccontextmanager
+async def waking(changes: Changes, stop: asyncio.Event) -> AsyncIterator[None]:
+    """Let `stop` end a wait for changes inside the block, so that nobody sleeps into the shutdown."""
+
+    async def wake() -> None:
+        await stop.wait()
+        changes.notify()
+
+    waker = asyncio.ensure_future(wake())
+    try:
+        yield
+    finally:
+        waker.cancel()
 
 
 async def until(stop: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:

@@ -5,6 +5,7 @@ import logging
 from typing import Final, Protocol
 
 from services.gateway import metrics
+from services.gateway.changes import waking
 from services.gateway.spool import Spool
 from slipway.envelope import Outgoing
 from slipway.errors import Unavailable
@@ -37,12 +38,13 @@ class Shipper:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ship until `stop` is set and the spool is empty, or Kafka is away at the end."""
-        while not stop.is_set():
-            stopping = asyncio.ensure_future(stop.wait())
-            connecting = asyncio.ensure_future(self._ship_connected(stop))
-            await asyncio.wait({stopping, connecting}, return_when=asyncio.FIRST_COMPLETED)
-            stopping.cancel()
-            await self._finish(connecting, is_stopping=stop.is_set())
+        async with waking(self._spool.changes, stop):
+            while not stop.is_set():
+                stopping = asyncio.ensure_future(stop.wait())
+                connecting = asyncio.ensure_future(self._ship_connected(stop))
+                await asyncio.wait({stopping, connecting}, return_when=asyncio.FIRST_COMPLETED)
+                stopping.cancel()
+                await self._finish(connecting, is_stopping=stop.is_set())
         self._save()
 
     async def _finish(self, work: "asyncio.Future[None]", *, is_stopping: bool) -> None:

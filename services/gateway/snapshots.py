@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from services.gateway.changes import Changes
+from services.gateway.changes import Changes, waking
 from services.gateway.domain.framing import frame, read_frames
 
 log = logging.getLogger(__name__)
@@ -55,9 +55,11 @@ class Snapshot:
     async def keep(self, stop: asyncio.Event) -> None:
         """Write after each change, and once more at the end."""
         written = -1
-        while not stop.is_set():
-            written = await self._write(written)
-            await self.changes.wait_beyond(written, timeout_s=_LOOK_S)
+        async with waking(self.changes, stop):
+            while not stop.is_set():
+                revision = self.changes.revision
+                written = await self._write(written)
+                await self.changes.wait_beyond(revision, timeout_s=_LOOK_S)
         await self._write(written)
 
     async def _write(self, written: int) -> int:

@@ -5,6 +5,7 @@ import itertools
 from typing import Final
 
 from services.gateway.catalog import Catalog
+from services.gateway.changes import waking
 from services.gateway.directory import Directory
 from services.gateway.handlers.models import Models
 from services.gateway.lanes import Lanes
@@ -39,13 +40,14 @@ class Upkeep:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look after every change of the catalog, and a few times a second for the rest."""
-        for look in itertools.count():
-            if stop.is_set():
-                return
-            await self.tell_health()
-            if look % _PRUNE_EVERY == 0:
-                await self.prune()
-            await self._catalog.changes.wait_beyond(self._catalog.changes.revision, timeout_s=_LOOK_S)
+        async with waking(self._catalog.changes, stop):
+            for look in itertools.count():
+                if stop.is_set():
+                    return
+                await self.tell_health()
+                if look % _PRUNE_EVERY == 0:
+                    await self.prune()
+                await self._catalog.changes.wait_beyond(self._catalog.changes.revision, timeout_s=_LOOK_S)
 
     async def tell_health(self) -> None:
         """Tell grpc.health.v1 what changed: the server, its services, each model by name."""
