@@ -151,7 +151,7 @@ class Inference:
     def hold(self, version: Version, note: str) -> None:
         """A version cannot be deployed right now."""
         log.warning("a version waits", extra=_fields(version) | {"reason": note})
-        self.fleet.hold(version, note)
+        self.fleet.hold(version, note, now_s=self._clock.monotonic_s())
         self.refresh()
 
     def fail(self, version: Version, problem: str) -> None:

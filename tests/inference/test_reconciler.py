@@ -136,6 +136,7 @@ async def test_a_registry_that_is_away_is_waited_for(world: World) -> None:
     state = world.inference.get_version("m", "1")
     assert (state.state, state.message) == (LOADING, "registry away")
     world.models.errors.clear()
+    world.clock.advance(2)
     await world.reconciler.step()
     assert world.cluster.running.keys() == {V1.app_name}
 

@@ -13,6 +13,7 @@ from services.inference.domain.replicas import DRAINING, FAILED, LOADING, READY,
 from services.inference.domain.version import APP_PREFIX, Version
 
 _MAX_DOUBLINGS: Final = 20
+_HOLD_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,9 +128,10 @@ class Fleet:
         life = self._lives[version]
         life.failure, life.note, life.waiting_since_s, life.is_deployed_here = "", "", now_s, True
 
-    def hold(self, version: Version, note: str) -> None:
-        """The version cannot be deployed right now, for this reason."""
-        self._lives[version].note = note
+    def hold(self, version: Version, note: str, *, now_s: float) -> None:
+        """The version cannot be deployed right now, for this reason; others go first for a while."""
+        life = self._lives[version]
+        life.note, life.retry_at_s = note, now_s + _HOLD_S
 
     def fail(self, version: Version, problem: str, *, now_s: float) -> None:
         """The version cannot be loaded: try again after a delay that doubles."""

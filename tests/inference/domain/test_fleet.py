@@ -177,7 +177,7 @@ def test_the_deadline_starts_anew_when_all_replicas_are_lost(fleet: Fleet, repli
 
 def test_what_a_version_waits_for_is_told(fleet: Fleet, replicas: Replicas) -> None:
     fleet.want({V1: 1}, 0)
-    fleet.hold(V1, "registry away")
+    fleet.hold(V1, "registry away", now_s=0)
     assert _only(fleet, replicas).message == "registry away"
     replicas.report(_report(LOADING, message="waits for the model"), 1)
     assert _only(fleet, replicas).message == "waits for the model"
@@ -195,6 +195,16 @@ def test_only_so_many_load_at_once(fleet: Fleet, replicas: Replicas) -> None:
     replicas.report(_report(READY, version=first[0]), 2)
     fleet.notice(replicas, 2)
     assert len(fleet.plan(apps, replicas, now_s=2).deploy) == 1
+
+
+def test_who_must_wait_lets_others_go_first(fleet: Fleet, replicas: Replicas) -> None:
+    many = [Version(model="m", version=str(n), digest=f"{n}" * 64) for n in range(4)]
+    fleet.want(dict.fromkeys(many, 1), 0)
+    first = fleet.plan({}, replicas, now_s=0).deploy
+    for version in first:
+        fleet.hold(version, "registry away", now_s=0)
+    assert not set(first) & set(fleet.plan({}, replicas, now_s=1).deploy)
+    assert fleet.plan({}, replicas, now_s=2).deploy == first
 
 
 def test_applications_of_an_earlier_life_go_after_the_same_delay(fleet: Fleet, replicas: Replicas) -> None:
