@@ -30,7 +30,7 @@ RETRIED = Counter("slipway_kafka_batch_retries_total", "Batches tried again afte
 
 _SEND_DEADLINE_S: Final = 30.0
 _REPLACE_DEADLINE_S: Final = 5.0
-_POLL_MS: Final = 200
+POLL_MS: Final = 200
 _RETRY_FIRST_S: Final = 0.2
 _RETRY_LIMIT_S: Final = 5.0
 
@@ -46,7 +46,7 @@ class Producer:
 
     async def start(self) -> None:
         """Connect, waiting for a broker that is not up yet."""
-        await _connect(self._producer.start)
+        await connect(self._producer.start)
 
     async def stop(self) -> None:
         """Flush what is buffered, then disconnect."""
@@ -154,11 +154,11 @@ class ConsumerLoop:
             session_timeout_ms=10_000,
             max_poll_interval_ms=300_000,
         )
-        await _connect(consumer.start)
+        await connect(consumer.start)
         self._is_ready = True
         try:
             while not stop.is_set():
-                batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=s.max_batch)
+                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=s.max_batch)
                 records = [record for batch in batches.values() for record in batch]
                 if records:
                     await self._until_handled(records, stop)
@@ -189,7 +189,7 @@ class ConsumerLoop:
         by_event: list[ConsumerRecord] = []
         for record in records:
             try:
-                events.append(_decode(record))
+                events.append(decode_record(record))
                 by_event.append(record)
             except InvalidInput as error:
                 await self._set_aside(record, str(error))
@@ -242,37 +242,8 @@ def dead_letter(record: ConsumerRecord, *, group: str, reason: str) -> Outgoing:
     )
 
 
-async def read_compacted(
-    bootstrap: str, topic: str, apply: Callable[[Event], None], stop: asyncio.Event, caught_up: asyncio.Event
-) -> None:
-    """Follow a whole compacted topic without a group: every process sees every key.
-
-    Sets `caught_up` once everything that was there at the start has been applied. Unreadable
-    records are logged and passed over: they are ours, and the last good state stays.
-    """
-    consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
-    )
-    await _connect(consumer.start)
-    try:
-        await consumer.seek_to_beginning()
-        goal = await consumer.end_offsets(consumer.assignment())
-        while not stop.is_set():
-            batches = await consumer.getmany(timeout_ms=_POLL_MS, max_records=500)
-            for record in (r for batch in batches.values() for r in batch):
-                try:
-                    apply(_decode(record))
-                except SlipwayError as error:
-                    log.warning("passed over a record of %s at %s: %s", topic, record.offset, error)
-            if not caught_up.is_set():
-                positions = [await consumer.position(p) >= end for p, end in goal.items()]
-                if all(positions):
-                    caught_up.set()
-    finally:
-        await consumer.stop()
-
-
-def _decode(record: ConsumerRecord) -> Event:
+def decode_record(record: ConsumerRecord) -> Event:
+    """One record of a known topic, decoded."""
     return decode(
         record.topic,
         key=record.key,
@@ -292,7 +263,7 @@ async def _commit(consumer: AIOKafkaConsumer, records: list[ConsumerRecord]) -> 
         log.warning("commit failed, %d messages will be read again: %r", len(records), error)
 
 
-async def _connect(start: Callable[[], Awaitable[None]]) -> None:
+async def connect(start: Callable[[], Awaitable[None]]) -> None:
     """Wait for a broker that is away: a service comes up before or after Kafka, in any order."""
     delay_s = _RETRY_FIRST_S
     while True:

@@ -11,6 +11,7 @@ from services.drift_detection.store import Accumulators, ModelStates
 from services.drift_detection.watch_list import WatchList
 from slipway import kafka
 from slipway.clock import SystemClock
+from slipway.compacted import read_compacted
 from slipway.process import Process
 from slipway.rpc import RpcServer
 from slipway.topics import DRIFT_BLOCKS, LABELS, MODEL_SPECS, PREDICTIONS, ROUTES
@@ -26,7 +27,7 @@ async def build(process: Process, settings: Settings) -> None:
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     watch_list = WatchList()
     routes_read, specs_read = asyncio.Event(), asyncio.Event()
-    follow = partial(kafka.read_compacted, settings.kafka_bootstrap)
+    follow = partial(read_compacted, settings.kafka_bootstrap)
     process.spawn("routes", lambda stop: follow(ROUTES.name, watch_list.apply_routes, stop, routes_read))
     process.spawn(
         "model_specs", lambda stop: follow(MODEL_SPECS.name, watch_list.apply_spec, stop, specs_read)

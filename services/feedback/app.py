@@ -14,6 +14,7 @@ from services.feedback.store.joins import JoinStore
 from services.feedback.store.summaries import SummaryStore
 from slipway import kafka, postgres, tokens
 from slipway.clock import SystemClock
+from slipway.compacted import read_compacted
 from slipway.outbox import Relay
 from slipway.process import Process
 from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
@@ -31,7 +32,7 @@ async def build(process: Process, settings: Settings) -> None:
     relay, specs, specs_known, clock = Relay(pool, producer), SpecBook(), asyncio.Event(), SystemClock()
 
     async def follow_specs(stop: asyncio.Event) -> None:
-        await kafka.read_compacted(settings.kafka_bootstrap, "model_specs", specs.apply, stop, specs_known)
+        await read_compacted(settings.kafka_bootstrap, "model_specs", specs.apply, stop, specs_known)
 
     joiner = Joiner(
         store=JoinStore(pool), relay=relay, rules=specs.rules, secret=secret, settings=settings, clock=clock

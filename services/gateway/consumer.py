@@ -9,8 +9,8 @@ from aiokafka.errors import KafkaError
 
 from services.gateway.catalog import Catalog
 from services.gateway.changes import until
+from slipway.compacted import read_compacted
 from slipway.envelope import Event
-from slipway.kafka import read_compacted
 from slipway.topics import MODEL_SPECS, ROUTES
 
 log = logging.getLogger(__name__)

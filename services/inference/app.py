@@ -13,7 +13,7 @@ from services.inference.reconciler import Reconciler
 from services.inference.settings import Settings
 from slipway import topics
 from slipway.clock import SystemClock
-from slipway.kafka import read_compacted
+from slipway.compacted import read_compacted
 from slipway.process import Process
 from slipway.registry import Registry
 from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer

@@ -11,6 +11,7 @@ from services.retrain_trigger.settings import Settings
 from services.retrain_trigger.store import TriggerStore
 from slipway import kafka, postgres
 from slipway.clock import SystemClock
+from slipway.compacted import read_compacted
 from slipway.outbox import Relay
 from slipway.process import Process
 from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
@@ -29,9 +30,7 @@ async def build(process: Process, settings: Settings) -> None:
     store = TriggerStore(pool, kept_decisions=settings.kept_decisions)
 
     async def follow_specs(stop: asyncio.Event) -> None:
-        await kafka.read_compacted(
-            settings.kafka_bootstrap, MODEL_SPECS.name, policies.apply, stop, specs_known
-        )
+        await read_compacted(settings.kafka_bootstrap, MODEL_SPECS.name, policies.apply, stop, specs_known)
 
     handler = TriggerHandler(store, policies, relay, clock=SystemClock())
     consumer = TriggerConsumer(handler, settings, producer=producer, specs_known=specs_known)

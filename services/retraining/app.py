@@ -23,6 +23,7 @@ from services.retraining.version_desk import VersionDesk
 from services.retraining.version_files import CodeVersions
 from slipway import kafka, postgres
 from slipway.clock import SystemClock
+from slipway.compacted import read_compacted
 from slipway.outbox import Relay
 from slipway.process import Process
 from slipway.registry import Registry
@@ -58,7 +59,7 @@ async def build(process: Process, settings: Settings) -> None:
     consumer = RetrainingConsumer(intake, settings, producer=producer, specs=specs)
 
     async def follow_specs(stop: asyncio.Event) -> None:
-        await kafka.read_compacted(settings.kafka_bootstrap, "model_specs", specs.apply, stop, specs.known)
+        await read_compacted(settings.kafka_bootstrap, "model_specs", specs.apply, stop, specs.known)
 
     process.spawn("outbox", relay.run)
     process.spawn("specs", follow_specs)

@@ -10,7 +10,8 @@ from services.rollout.domain.log_entry import Version
 from services.rollout.domain.state_machine import Trigger
 from services.rollout.handlers import CONTROLLER
 from services.rollout.messages import outgoing_routes, outgoing_spec, to_spec
-from slipway import kafka, topics
+from slipway import topics
+from slipway.compacted import read_compacted
 from slipway.envelope import Event
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 
@@ -79,7 +80,7 @@ async def _read_topic(bootstrap: str, topic: str, *, stop: asyncio.Event) -> dic
         latest[event.key] = event.message
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(kafka.read_compacted(bootstrap, topic, keep, done, caught_up))
+        group.create_task(read_compacted(bootstrap, topic, keep, done, caught_up))
         waits = [group.create_task(caught_up.wait()), group.create_task(stop.wait())]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         done.set()
