@@ -8,17 +8,22 @@ class RecentlySeen:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._ids: OrderedDict[str, None] = OrderedDict()
+        self._ids: OrderedDict[str, str] = OrderedDict()
 
     def __contains__(self, identifier: str) -> bool:
         return identifier in self._ids
 
-    def add(self, identifier: str) -> bool:
-        """Remember an identifier; whether it was new."""
+    def add(self, identifier: str, *, at: str = "") -> bool:
+        """Remember an identifier; whether it was new, or was seen at this very place before.
+
+        Args:
+            identifier: What a double has in common with the first.
+            at: Where it stands in the stream: the same message, read again, is no double.
+        """
         if identifier in self._ids:
             self._ids.move_to_end(identifier)
-            return False
-        self._ids[identifier] = None
+            return bool(at) and self._ids[identifier] == at
+        self._ids[identifier] = at
         if len(self._ids) > self._capacity:
             self._ids.popitem(last=False)
         return True

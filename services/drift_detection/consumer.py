@@ -1,7 +1,7 @@
 """The edge to Kafka: a Faust worker inside the service's own event loop.
 
-Faust brings what a plain consumer lacks: tables whose changelogs are topics, flushed before offsets
-are committed. It is given raw bytes, because it acknowledges what it cannot decode.
+Faust brings what a plain consumer lacks: tables whose changelogs are topics, partitioned like their
+sources. It is given raw bytes, because it acknowledges what it cannot decode.
 """
 
 import asyncio
@@ -31,11 +31,12 @@ Handle = Callable[[str, int, Sequence[Any]], Awaitable[None]]
 
 _MAX_BATCH: Final = 256
 # One look at what came in meanwhile: a lone record waits this long, a flood is counted in one go.
-_GATHER_S: Final = 0.02
-_COMMIT_S: Final = 0.1
+_GATHER_S: Final = 0.01
+_COMMIT_S: Final = 0.05
 _SESSION_S: Final = 10.0
 _RETRY_S: Final = 0.5
 _STOP_S: Final = 8.0
+_WRITE_DEADLINE_S: Final = 30.0
 _REMEMBERED: Final = 2048
 _CHANGELOG: Final = {
     "cleanup.policy": "compact",
@@ -64,8 +65,7 @@ class Streams:
             table_standby_replicas=0,
             stream_buffer_maxsize=_MAX_BATCH,
             producer_max_request_size=8 * 1024 * 1024,
-            # A changelog record that expired would be lost without a word: outlast any restart of the broker.
-            producer_request_timeout=600.0,
+            producer_request_timeout=_WRITE_DEADLINE_S,
             broker_commit_interval=_COMMIT_S,
             broker_session_timeout=_SESSION_S,
             broker_rebalance_timeout=_SESSION_S,
@@ -78,18 +78,20 @@ class Streams:
         """Whether partitions are assigned and tables recovered."""
         return self._is_started and not self._app.rebalancing and not self._app.in_recovery
 
-    def table(self, name: str, *, source: Topic) -> Any:
+    def table(self, name: str, *, source: Topic) -> "DurableTable":
         """A table of bytes that is partitioned like its source."""
-        return self._app.Table(
-            name,
-            partitions=source.partitions,
-            key_type=bytes,
-            value_type=bytes,
-            extra_topic_configs=_CHANGELOG,
+        return DurableTable(
+            self._app.Table(
+                name,
+                partitions=source.partitions,
+                key_type=bytes,
+                value_type=bytes,
+                extra_topic_configs=_CHANGELOG,
+            )
         )
 
     def agent(self, source: Topic, read: Read, handle: Handle) -> None:
-        """Handle every partition of a topic on its own, in batches of what is there."""
+        """Handle a topic in batches of what is there, one partition after the other."""
         topic = self._app.topic(
             source.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
@@ -101,7 +103,7 @@ class Streams:
                 await self._app.crash(error)
                 raise
 
-        self._app.agent(topic, name=f"drift_detection.{source.name}", isolated_partitions=True)(consume)
+        self._app.agent(topic, name=f"drift_detection.{source.name}")(consume)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set.
@@ -128,11 +130,11 @@ class Streams:
             batch.append(event)
             if len(batch) < _MAX_BATCH and await _more(stream):
                 continue
-            messages = [each.message for each in batch]
-            topic, partition = messages[0].topic, messages[0].partition
-            items = [item for m in messages if (item := await self._item(m, read, seen)) is not None]
-            await self._until_done(partial(handle, topic, partition, items))
-            CONSUMED.labels(topic, self._group).inc(len(batch))
+            for partition in sorted({each.message.partition for each in batch}):
+                messages = [e.message for e in batch if e.message.partition == partition]
+                items = [item for m in messages if (item := await self._item(m, read, seen)) is not None]
+                await self._until_done(partial(handle, messages[0].topic, partition, items))
+                CONSUMED.labels(messages[0].topic, self._group).inc(len(messages))
             for each in batch:
                 await stream.ack(each)
             batch.clear()
@@ -141,7 +143,7 @@ class Streams:
         """What is wanted of one message; None for a double, for nothing, and for poison."""
         try:
             event = _decode(message)
-            if event.event_id and not seen.add(event.event_id):
+            if event.event_id and not seen.add(event.event_id, at=f"{event.partition}:{event.offset}"):
                 metrics.DOUBLES.labels(message.topic).inc()
                 return None
             return read(event)
@@ -194,8 +196,37 @@ class Streams:
             await admin.close()
 
 
+class DurableTable:
+    """A Faust table whose writes are waited for.
+
+    Faust sends changelog records behind the scenes and commits offsets whether they have arrived or
+    not: its flush gives up after 0.1 s, and a record that fails is only logged.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, None where there is none."""
+        value: bytes | None = self._table.data.get(key)
+        return value
+
+    async def write(self, partition: int, key: bytes, value: bytes) -> None:
+        """Set a value once its changelog has it.
+
+        Raises:
+            Unavailable: The broker did not acknowledge the record in time; write again.
+        """
+        try:
+            async with asyncio.timeout(_WRITE_DEADLINE_S):
+                await asyncio.shield(self._table.send_changelog(partition, key, value))
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"the changelog of {self._table.name} is away: {error!r}") from error
+        self._table.data[key] = value
+
+
 async def _more(stream: Any) -> bool:
-    """Whether further events of this partition are waiting, after a moment if need be."""
+    """Whether further events are waiting, after a moment if need be."""
     if stream.channel.queue.empty():
         await asyncio.sleep(_GATHER_S)
     return not stream.channel.queue.empty()

@@ -65,7 +65,7 @@ class SketchHandler:
                 ]
             )
             metrics.BLOCKS.labels(topic).inc(len(blocks))
-            self._accumulators.save(topic, partition, model, state)
+            await self._accumulators.save(topic, partition, model, state=state)
 
 
 class BlockHandler:
@@ -84,15 +84,15 @@ class BlockHandler:
         block: DriftBlock = event.message
         return block
 
-    async def handle(self, _topic: str, _partition: int, blocks: Sequence[DriftBlock]) -> None:
+    async def handle(self, _topic: str, partition: int, blocks: Sequence[DriftBlock]) -> None:
         """Apply blocks in order and publish what changed."""
         by_model: dict[str, list[DriftBlock]] = defaultdict(list)
         for block in blocks:
             by_model[block.model].append(block)
         for model, own in by_model.items():
-            await self._handle_model(model, own)
+            await self._handle_model(partition, model, own)
 
-    async def _handle_model(self, model: str, blocks: Sequence[DriftBlock]) -> None:
+    async def _handle_model(self, partition: int, model: str, blocks: Sequence[DriftBlock]) -> None:
         champion, policy = self._watch_list.champion(model), self._watch_list.policy(model)
         if champion is None or policy is None:
             return
@@ -105,7 +105,7 @@ class BlockHandler:
             )
             messages += self._messages(model, state.version, changed)
         await self._publisher.publish(messages)
-        self._states.save(model, state)
+        await self._states.save(partition, model, state=state)
         _show(model, state)
 
     def _messages(self, model: str, version: str, changes: Sequence[Change]) -> list[Outgoing]:

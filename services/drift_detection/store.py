@@ -1,14 +1,25 @@
 """State between records: values of two Faust tables, each a function of what its source's log held."""
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping
+from typing import Protocol
 
 from pydantic import TypeAdapter
 
 from services.drift_detection.domain.accumulation import Accumulator
 from services.drift_detection.domain.monitor import ModelState
 
-# A Faust table: writes go to its changelog topic, in the partition of the event at hand.
-Table = MutableMapping[bytes, bytes]
+
+class Table(Protocol):
+    """Bytes by key; a write is durable when it returns."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value, None where there is none."""
+        ...
+
+    async def write(self, partition: int, key: bytes, value: bytes) -> None:
+        """Set a value that belongs to a partition of the source."""
+        ...
+
 
 ACCUMULATOR = TypeAdapter(Accumulator)
 MODEL_STATE = TypeAdapter(ModelState)
@@ -17,7 +28,7 @@ MODEL_STATE = TypeAdapter(ModelState)
 class Accumulators:
     """Open slots by source topic, partition and model."""
 
-    def __init__(self, tables: dict[str, Table]) -> None:
+    def __init__(self, tables: Mapping[str, Table]) -> None:
         self._tables = tables
 
     def load(self, topic: str, partition: int, model: str) -> Accumulator:
@@ -25,9 +36,9 @@ class Accumulators:
         value = self._tables[topic].get(_key(partition, model))
         return ACCUMULATOR.validate_json(value) if value else Accumulator()
 
-    def save(self, topic: str, partition: int, model: str, state: Accumulator) -> None:
+    async def save(self, topic: str, partition: int, model: str, *, state: Accumulator) -> None:
         """Keep the state behind the events at hand."""
-        self._tables[topic][_key(partition, model)] = ACCUMULATOR.dump_json(state)
+        await self._tables[topic].write(partition, _key(partition, model), ACCUMULATOR.dump_json(state))
 
 
 class ModelStates:
@@ -41,9 +52,9 @@ class ModelStates:
         value = self._table.get(model.encode())
         return MODEL_STATE.validate_json(value) if value else ModelState()
 
-    def save(self, model: str, state: ModelState) -> None:
-        """Keep the state behind the events at hand."""
-        self._table[model.encode()] = MODEL_STATE.dump_json(state)
+    async def save(self, partition: int, model: str, *, state: ModelState) -> None:
+        """Keep the state behind the events at hand, which came from `partition` of the blocks."""
+        await self._table.write(partition, model.encode(), MODEL_STATE.dump_json(state))
 
 
 def _key(partition: int, model: str) -> bytes:
