@@ -47,16 +47,12 @@ IN_FLIGHT: Final = (1, 32)
 class OwnPort:
     """Opens its own Open Inference port on loopback."""
 
-    async def __init__(self, onnx: bytes) -> None:  # type: ignore[misc]
+    async def __init__(self, onnx: bytes, port: int) -> None:  # type: ignore[misc]
         self._server = grpc.aio.server()
         servicer = OpenInference(VERSION, OnnxModel(onnx, parse(SPEC)))
         pb_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, self._server)
-        self._port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.add_insecure_port(f"127.0.0.1:{port}")
         await self._server.start()
-
-    async def target(self) -> str:
-        """Where it listens."""
-        return f"127.0.0.1:{self._port}"
 
 
 class BehindProxy:
@@ -84,9 +80,10 @@ def deploy(onnx: bytes, proxy_port: int) -> dict[str, str]:
     grpc_options = gRPCOptions(port=proxy_port, grpc_servicer_functions=[REGISTER])
     serve.start(http_options={"host": "127.0.0.1", "port": proxy_port + 1}, grpc_options=grpc_options)
     options: dict[str, Any] = {"ray_actor_options": {"num_cpus": 0.1}, "max_ongoing_requests": 100}
-    own = serve.run(serve.deployment(**options)(OwnPort).bind(onnx), name="own", route_prefix="/own")
+    own_port = proxy_port + 2
+    serve.run(serve.deployment(**options)(OwnPort).bind(onnx, own_port), name="own", route_prefix="/own")
     serve.run(serve.deployment(**options)(BehindProxy).bind(onnx), name="behind", route_prefix="/behind")
-    return {"own port": own.target.remote().result(), "Ray proxy": f"127.0.0.1:{proxy_port}"}
+    return {"own port": f"127.0.0.1:{own_port}", "Ray proxy": f"127.0.0.1:{proxy_port}"}
 
 
 def make_request() -> pb.ModelInferRequest:
@@ -137,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=3.0)
-    parser.add_argument("--proxy-port", type=int, default=39000)
+    parser.add_argument("--proxy-port", type=int, default=9700)
     arguments = parser.parse_args()
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     ray.init(num_cpus=2, _node_ip_address="127.0.0.1", include_dashboard=False, log_to_driver=False)
