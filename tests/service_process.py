@@ -22,6 +22,8 @@ from slipway.rpc import OPERATOR_TOKEN_FILE
 from slipway.stack.environment import cli_environment
 from slipway.stack.layout import find_layout
 from slipway.stack.postgres_server import admin_dsn
+from slipway.stack.stack import build_stack
+from slipway.stack.supervision import ProcessState, Supervision
 from slipway.topics import BY_NAME
 
 WITHIN_S = 90.0
@@ -76,7 +78,10 @@ class ServiceProcess:
 
 @contextmanager
 def own_service(name: str, folder: Path, **settings: str) -> Iterator[ServiceProcess]:
-    """A service that knows the stack's Kafka and nothing else of it; killed at the end."""
+    """A service that knows the stack's Kafka and nothing else of it; killed at the end.
+
+    The stack's own instance rests meanwhile: it would read the same topics and answer too.
+    """
     (folder / "secrets").mkdir(parents=True)
     (folder / "secrets" / OPERATOR_TOKEN_FILE).write_text(secrets.token_hex(32))
     own = {
@@ -88,11 +93,36 @@ def own_service(name: str, folder: Path, **settings: str) -> Iterator[ServicePro
     service = ServiceProcess(
         name=name, environment={**cli_environment(), **os.environ, **own, **settings}, log=folder / "log"
     )
+    with _resting(name):
+        try:
+            yield service
+        finally:
+            if service.process is not None:
+                service.kill()
+
+
+@contextmanager
+def _resting(name: str) -> Iterator[None]:
+    """Stop a part of the running stack, and have it ready again at the end."""
+    supervision = Supervision(build_stack())
+    is_ours = supervision.is_running() and supervision.processes()[name].state is ProcessState.RUNNING
+    if is_ours:
+        supervision.stop(name)
+        _wait(lambda: supervision.processes()[name].state is ProcessState.STOPPED, f"{name} to stop")
     try:
-        yield service
+        yield
     finally:
-        if service.process is not None:
-            service.kill()
+        if is_ours:
+            supervision.start(name)
+            url = f"http://127.0.0.1:{ports()[f'{name}_http']}/readyz"
+            _wait(lambda: _is_ready(url), f"{name} to be ready again")
+
+
+def _wait(check: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + WITHIN_S
+    while not check():
+        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
+        time.sleep(0.1)
 
 
 @contextmanager
