@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from services.drift_detection import metrics
+from services.drift_detection.recovery import OrderedTableManager
 from services.drift_detection.settings import Settings
 from slipway.envelope import Event, decode
 from slipway.errors import InvalidInput, Unavailable
@@ -63,6 +64,7 @@ class Streams:
             topic_disable_leader=True,
             topic_partitions=PREDICTIONS.partitions,
             table_standby_replicas=0,
+            TableManager=OrderedTableManager,
             stream_buffer_maxsize=_MAX_BATCH,
             producer_max_request_size=8 * 1024 * 1024,
             producer_request_timeout=_WRITE_DEADLINE_S,
@@ -91,7 +93,7 @@ class Streams:
         )
 
     def agent(self, source: Topic, read: Read, handle: Handle) -> None:
-        """Handle a topic in batches of what is there, one partition after the other."""
+        """Handle a topic in batches of what is there, its partitions side by side."""
         topic = self._app.topic(
             source.name, key_type=bytes, value_type=bytes, key_serializer="raw", value_serializer="raw"
         )
@@ -130,14 +132,23 @@ class Streams:
             batch.append(event)
             if len(batch) < _MAX_BATCH and await _more(stream):
                 continue
-            for partition in sorted({each.message.partition for each in batch}):
-                messages = [e.message for e in batch if e.message.partition == partition]
-                items = [item for m in messages if (item := await self._item(m, read, seen)) is not None]
-                await self._until_done(partial(handle, messages[0].topic, partition, items))
-                CONSUMED.labels(messages[0].topic, self._group).inc(len(messages))
+            messages = [each.message for each in batch]
+            async with asyncio.TaskGroup() as partitions:
+                for partition in {m.partition for m in messages}:
+                    own = [m for m in messages if m.partition == partition]
+                    partitions.create_task(self._handle_partition(own, read, handle, seen=seen))
             for each in batch:
                 await stream.ack(each)
             batch.clear()
+
+    async def _handle_partition(
+        self, messages: list[Any], read: Read, handle: Handle, *, seen: RecentlySeen
+    ) -> None:
+        """Read and handle what came of one partition; partitions share no state."""
+        topic, partition = messages[0].topic, messages[0].partition
+        items = [item for m in messages if (item := await self._item(m, read, seen)) is not None]
+        await self._until_done(partial(handle, topic, partition, items))
+        CONSUMED.labels(topic, self._group).inc(len(messages))
 
     async def _item(self, message: Any, read: Read, seen: RecentlySeen) -> Any:
         """What is wanted of one message; None for a double, for nothing, and for poison."""
