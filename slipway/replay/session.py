@@ -143,6 +143,7 @@ class Session:
                 with Live(view, console=self.console, refresh_per_second=4):
                     await runner.run(self.options.pace)
             else:
+                self.console.print(f"streaming {len(runner.rows):,} rows")
                 printing = asyncio.create_task(self._print_events(journal, runner), name="events")
                 await runner.run(self.options.pace)
                 printing.cancel()

@@ -26,13 +26,12 @@ drift:
   block_rows: 20
   window_rows: 200
 retraining:
-  windows: [all, since_drift, sliding]
-  sliding_rows: 400
-  holdout_rows: 100
-  min_rows: 200
-  min_rows_per_class: 20
-  cool_down_rows: 100
-  max_cool_down_rows: 400
+  windows: [since_drift, "sliding:200"]
+  holdout_rows: 60
+  min_rows: 60
+  min_rows_per_class: 10
+  cool_down_rows: 60
+  max_cool_down_rows: 60
   max_staleness_rows: 5000
 """
 

@@ -42,7 +42,7 @@ def replaying(folder: Path, *, name: str, rows: int, pace: int) -> Iterator[Path
 
 def wait_for_stream(process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 180
-    while "serves" not in log.read_text():
+    while "streaming" not in log.read_text():
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
