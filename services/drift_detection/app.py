@@ -17,7 +17,12 @@ from slipway.rpc import RpcServer
 from slipway.topics import DRIFT_BLOCKS, LABELS, MODEL_SPECS, PREDICTIONS, ROUTES
 
 # Faust tells of every rebalance and of every commit that takes longer than its interval.
-_QUIET = {"faust": logging.WARNING, "mode": logging.WARNING, "mode.timers": logging.ERROR}
+_QUIET = {
+    "faust": logging.WARNING,
+    "services.drift_detection.recovery": logging.WARNING,
+    "mode": logging.WARNING,
+    "mode.timers": logging.ERROR,
+}
 
 
 async def build(process: Process, settings: Settings) -> None:

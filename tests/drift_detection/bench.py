@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from slipway import tensors
@@ -68,12 +68,6 @@ class Bench:
                 encode(ROUTES.name, table, key=self.model, event_id=new_id(), source="test"),
             ]
         )
-
-    async def forget(self) -> None:
-        """Take spec and routes back."""
-        headers: tuple[tuple[str, bytes], ...] = ()
-        for topic in (MODEL_SPECS.name, ROUTES.name):
-            await self.producer.publish([Outgoing(topic=topic, key=self.model, value=b"", headers=headers)])
 
     def record(self, *, code_a: int = 0, answer: str = "1", version: str = "3") -> Outgoing:
         """One served row."""
@@ -193,3 +187,15 @@ async def bench(bootstrap: str, *, topics: Sequence[str] = ()) -> AsyncIterator[
             yield it
         finally:
             await reader.stop()
+            await forget(bootstrap, it.model)
+
+
+async def forget(bootstrap: str, model: str) -> None:
+    """Take spec and routes back, so that nobody goes on serving a model of a test."""
+    plain = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    await plain.start()
+    try:
+        for topic in (MODEL_SPECS.name, ROUTES.name):
+            await plain.send_and_wait(topic, None, key=model.encode())
+    finally:
+        await plain.stop()
