@@ -125,4 +125,5 @@ def _run_step(step: str, *arguments: Any, **options: Any) -> Any:
 
 
 # Workers leave after some tasks: whatever recipes leak goes with them.
-_RUN_STEP: Final = ray.remote(num_cpus=1, max_retries=1, max_calls=500)(_run_step)
+# Half a CPU: a dozen warm replicas must not keep a training from ever starting.
+_RUN_STEP: Final = ray.remote(num_cpus=0.5, max_retries=1, max_calls=500)(_run_step)

@@ -14,7 +14,8 @@ from slipway.stack.readiness import LOOPBACK, tcp_open
 
 NAME: Final = "ray"
 # Cores are shares for scheduling, not a limit: champion, canary and a training must fit.
-_CPUS: Final = 2
+# Logical: replicas ask for tenths and a training for a half. What shares the real cores is niceness.
+_CPUS: Final = 8
 _OBJECT_STORE_BYTES: Final = 160 * 1024 * 1024
 _WORKER_PORTS: Final = 400
 
@@ -61,6 +62,9 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
             # Idle workers above this are ended after a second, and with two cores the default is two
             # processes, replicas included: each training would import scikit-learn anew, for seconds.
             "RAY_num_workers_soft_limit": "5",
+            # One idle process per logical CPU would be half a gigabyte for nothing.
+            "RAY_prestart_worker_first_driver": "0",
+            "RAY_enable_worker_prestart": "0",
             "OMP_NUM_THREADS": "1",
             "MALLOC_ARENA_MAX": "2",
             "PYTHONUNBUFFERED": "1",

@@ -28,6 +28,7 @@ drift:
 retraining:
   windows: [since_drift, "sliding:200"]
   holdout_rows: 60
+  margin: 0.1
   min_rows: 60
   min_rows_per_class: 10
   cool_down_rows: 60
