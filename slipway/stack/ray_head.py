@@ -51,24 +51,7 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
         command=_command(sessions, ports),
         ports={name: port for name, port in ports.items() if name.startswith("ray_")},
         is_ready=is_ready,
-        environment={
-            **ray_client_environment(layout.secrets),
-            "DASHBOARD_METRIC_PORT": str(ports["ray_dashboard_metrics"]),
-            "RAY_ROTATION_MAX_BYTES": str(8 * 1024 * 1024),
-            "RAY_ROTATION_BACKUP_COUNT": "1",
-            "RAY_DISABLE_IMPORT_WARNING": "1",
-            # Ray runs its workers at nice 15; then nothing could stand behind serving. Trainings take 19.
-            "RAY_worker_niceness": "0",
-            # Idle workers above this are ended after a second, and with two cores the default is two
-            # processes, replicas included: each training would import scikit-learn anew, for seconds.
-            "RAY_num_workers_soft_limit": "5",
-            # One idle process per logical CPU would be half a gigabyte for nothing.
-            "RAY_prestart_worker_first_driver": "0",
-            "RAY_enable_worker_prestart": "0",
-            "OMP_NUM_THREADS": "1",
-            "MALLOC_ARENA_MAX": "2",
-            "PYTHONUNBUFFERED": "1",
-        },
+        environment=_environment(layout, ports),
         # Ray's processes hide their environment: this directory is how `down` knows them.
         directory=layout.data(NAME),
         prepare=prepare,
@@ -76,6 +59,27 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
         # It gives its own node 30 s to appear, fixed in its source: too little on a busy machine.
         start_attempts=3,
     )
+
+
+def _environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, str]:
+    return {
+        **ray_client_environment(layout.secrets),
+        "DASHBOARD_METRIC_PORT": str(ports["ray_dashboard_metrics"]),
+        "RAY_ROTATION_MAX_BYTES": str(8 * 1024 * 1024),
+        "RAY_ROTATION_BACKUP_COUNT": "1",
+        "RAY_DISABLE_IMPORT_WARNING": "1",
+        # Ray runs its workers at nice 15; then nothing could stand behind serving. Trainings take 19.
+        "RAY_worker_niceness": "0",
+        # Idle workers above this are ended after a second, and with two cores the default is two
+        # processes, replicas included: each training would import scikit-learn anew, for seconds.
+        "RAY_num_workers_soft_limit": "5",
+        # One idle process per logical CPU would be half a gigabyte for nothing.
+        "RAY_prestart_worker_first_driver": "0",
+        "RAY_enable_worker_prestart": "0",
+        "OMP_NUM_THREADS": "1",
+        "MALLOC_ARENA_MAX": "2",
+        "PYTHONUNBUFFERED": "1",
+    }
 
 
 def _command(sessions: Path, ports: Mapping[str, int]) -> tuple[str, ...]:
