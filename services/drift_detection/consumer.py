@@ -38,7 +38,7 @@ _SESSION_S: Final = 10.0
 _RETRY_S: Final = 0.5
 _STOP_S: Final = 8.0
 _WRITE_DEADLINE_S: Final = 30.0
-_REMEMBERED: Final = 2048
+_REMEMBERED: Final = 8192
 _CHANGELOG: Final = {
     "cleanup.policy": "compact",
     "segment.bytes": str(16 * 1024 * 1024),

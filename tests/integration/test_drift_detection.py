@@ -103,11 +103,11 @@ async def test_a_rise_of_the_error_is_an_alarm_and_a_kill_counts_nothing_twice(
     await it.producer.publish(rows(it, 300) + labels(it, 300, error_every=5))
     await it.counted(200, 200)
     service.kill()
-    await it.producer.publish(rows(it, 200) + labels(it, 200, error_every=2))
+    await it.producer.publish(rows(it, 200) + labels(it, 200, error_every=1))
     service.start()
     service.wait_ready()
     sums = await it.counted(500, 500)
-    assert sums == {"rows": 500, "labels": 500, "errors": 160, "codes": 1000, "answers": 500}
+    assert sums == {"rows": 500, "labels": 500, "errors": 260, "codes": 1000, "answers": 500}
 
     alarms = [
         e for e in await it.of_type(DriftDetected, 1) if e.message.signal == DriftSignal.DRIFT_SIGNAL_CONCEPT
@@ -126,7 +126,7 @@ async def test_a_rise_of_the_error_is_an_alarm_and_a_kill_counts_nothing_twice(
 
     state: ModelState = await until("500 labels in the state", all_applied)
     assert sum(b.labels for b in state.errors) + state.open_labels.labels == 500
-    assert sum(b.errors for b in state.errors) + state.open_labels.errors == 160
+    assert sum(b.errors for b in state.errors) + state.open_labels.errors == 260
 
 
 async def test_a_shifted_feature_is_data_drift_and_nothing_else(it: Bench) -> None:

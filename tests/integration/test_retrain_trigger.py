@@ -192,7 +192,7 @@ async def test_forced_drift_ends_in_a_request_though_both_services_are_killed(
         await counted(service, it.model, 100)
         drift.kill()
         service.kill()
-        await it.producer.publish([it.label(is_wrong=n % 2 == 0, number=n) for n in range(200)])
+        await it.producer.publish([it.label(is_wrong=n % 5 != 0, number=n) for n in range(200)])
         service.start()
         drift.start()
         await asyncio.to_thread(service.wait_ready)
