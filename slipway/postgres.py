@@ -27,6 +27,9 @@ AWAY: Final = (
     asyncpg.InsufficientResourcesError,
 )
 
+# Whatever a loop survives that only looks after itself: away, or a statement that failed.
+FAILURES: Final = (*AWAY, asyncpg.PostgresError)
+
 _COMMAND_DEADLINE_S: Final = 30.0
 _RETRY_S: Final = 1.0
 _MIGRATION_LOCK: Final = 7_316_411  # any constant: one migration at a time per database

@@ -7,9 +7,9 @@ from typing import Final
 
 from services.gateway.changes import until
 from services.gateway.keyring import KeyRing
-from services.gateway.store import FAILURES, KeyStore
+from services.gateway.store import KeyStore
 from slipway.errors import Unavailable
-from slipway.postgres import pool
+from slipway.postgres import FAILURES, pool
 
 log = logging.getLogger(__name__)
 

@@ -7,14 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-import asyncpg
-
 from services.gateway.domain.api_keys import ApiKey
 from slipway.errors import NotFound, Unavailable
-from slipway.postgres import Connection, Pool
+from slipway.postgres import FAILURES, Connection, Pool
 
 _DEADLINE_S: Final = 5.0
-FAILURES: Final = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

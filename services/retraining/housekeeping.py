@@ -2,19 +2,15 @@
 
 import asyncio
 import logging
-from typing import Final
-
-import asyncpg
 
 from services.retraining.metrics import EXAMPLES, OPEN, PRUNED
 from services.retraining.settings import Settings
 from services.retraining.specs import SpecBook
 from services.retraining.store.examples import ExampleStore
 from services.retraining.store.jobs import JobStore
+from slipway import postgres
 
 log = logging.getLogger(__name__)
-
-_DATABASE_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class Housekeeper:
@@ -33,7 +29,7 @@ class Housekeeper:
         while not stop.is_set():
             try:
                 await self.tidy()
-            except _DATABASE_AWAY as error:
+            except postgres.FAILURES as error:
                 log.warning("housekeeping waits: %r", error)
             try:
                 async with asyncio.timeout(self._settings.housekeeping_every_s):

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-import asyncpg
-
 from services.retraining import messages
 from services.retraining.metrics import DECIDED, RETRIES, TRAINING
 from services.retraining.progress import ProgressBoard
@@ -14,6 +12,7 @@ from services.retraining.settings import Settings
 from services.retraining.specs import SpecBook
 from services.retraining.store.jobs import Job, JobStore
 from services.retraining.training import Training
+from slipway import postgres
 from slipway.clock import Clock
 from slipway.errors import SlipwayError
 from slipway.outbox import Relay
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LOOK_AGAIN_S: Final = 0.5
-_DATABASE_AWAY: Final = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 
 class TrainingDesk:
@@ -83,7 +81,7 @@ class TrainingDesk:
         async with self._claiming:
             try:
                 job = await self._jobs.claim(sorted(self._busy))
-            except _DATABASE_AWAY as error:
+            except postgres.FAILURES as error:
                 log.warning("requests cannot be read: %r", error)
                 return None
             if job is not None:
@@ -115,7 +113,7 @@ class TrainingDesk:
         while True:
             try:
                 return await self._training.decide(job)
-            except (SlipwayError, *_DATABASE_AWAY) as error:
+            except (SlipwayError, *postgres.FAILURES) as error:
                 if self._clock.monotonic_s() > until_s:
                     return self._give_up(
                         request, f"no decision within {settings.job_deadline_s:g} s: {error}"
@@ -140,7 +138,7 @@ class TrainingDesk:
         while True:
             try:
                 return await work()
-            except _DATABASE_AWAY as error:
+            except postgres.FAILURES as error:
                 log.warning("a decision cannot be written, trying again: %r", error)
             await asyncio.sleep(self._settings.retry_s)
 
