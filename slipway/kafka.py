@@ -120,11 +120,17 @@ async def producer(bootstrap: str) -> AsyncIterator[Producer]:
 
 @dataclass(frozen=True, kw_only=True)
 class Subscription:
-    """Who reads what, and how much at once."""
+    """Who reads what, and how much at once.
+
+    `instance` names this member of the group for good (KIP-345): killed and started again it takes its own
+    place at once, where a nameless one waits until the broker has given up its predecessor. No two
+    processes of a group may share a name; "" is nameless.
+    """
 
     bootstrap: str
     group: str
     topics: tuple[str, ...]
+    instance: str = ""
     max_batch: int = 500
 
 
@@ -149,6 +155,7 @@ class ConsumerLoop:
             *s.topics,
             bootstrap_servers=s.bootstrap,
             group_id=s.group,
+            group_instance_id=s.instance or None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=10_000,

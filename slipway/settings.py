@@ -71,6 +71,8 @@ class ServiceSettings:
     grpc_port: int
     http_port: int
     host: str = "127.0.0.1"
+    # Who this process is in its consumer groups. A restart under the same name takes its place at once.
+    instance: str = ""
     log_level: str = "INFO"
 
     def secret(self, name: str) -> str:

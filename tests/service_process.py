@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import asyncpg
 import requests
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from slipway import tokens
 from slipway.ports import ports
 from slipway.rpc import OPERATOR_TOKEN_FILE
 from slipway.stack.environment import cli_environment
@@ -26,15 +27,16 @@ from slipway.stack.stack import build_stack
 from slipway.stack.supervision import ProcessState, Supervision
 from slipway.topics import BY_NAME
 
-WITHIN_S = 90.0
+WITHIN_S = 180.0  # a busy machine is slow, not broken
+_SECRETS = (OPERATOR_TOKEN_FILE, tokens.SECRET_FILE, "api_keys.pepper")
 
 
-async def until(what: str, check: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask again until the answer is true; returns it."""
+async def until(what: str, check: Callable[[], Awaitable[Any]], *, seen: Callable[[], Any] = str) -> Any:
+    """Ask again until the answer is true; returns it. `seen` tells in a failure how far it came."""
     deadline = time.monotonic() + WITHIN_S
     while not (answer := await check()):
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
-        await asyncio.sleep(0.1)
+        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}; seen: {seen()}"
+        await asyncio.sleep(0.05)
     return answer
 
 
@@ -56,14 +58,13 @@ class ServiceProcess:
             command = [sys.executable, "-m", f"services.{self.name}"]
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
 
+    def is_ready(self) -> bool:
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()[-3000:]
+        return _is_ready(f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz")
+
     def wait_ready(self) -> None:
-        url = f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz"
-        deadline = time.monotonic() + WITHIN_S
-        while not _is_ready(url):
-            assert self.process is not None
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.1)
+        _wait(self.is_ready, f"{self.name} to be ready; see {self.log}")
 
     def kill(self) -> None:
         assert self.process is not None
@@ -75,6 +76,13 @@ class ServiceProcess:
         self.process.terminate()
         return self.process.wait(timeout=30)
 
+    def twin(self) -> "ServiceProcess":
+        """A second process of the same kind on the same database."""
+        own = {"SLIPWAY_GRPC_PORT": str(free_port()), "SLIPWAY_HTTP_PORT": str(free_port())}
+        return replace(
+            self, environment=self.environment | own, log=self.log.with_suffix(".twin"), process=None
+        )
+
 
 @contextmanager
 def own_service(name: str, folder: Path, **settings: str) -> Iterator[ServiceProcess]:
@@ -83,12 +91,13 @@ def own_service(name: str, folder: Path, **settings: str) -> Iterator[ServicePro
     The stack's own instance rests meanwhile: it would read the same topics and answer too.
     """
     (folder / "secrets").mkdir(parents=True)
-    (folder / "secrets" / OPERATOR_TOKEN_FILE).write_text(secrets.token_hex(32))
+    for secret in _SECRETS:
+        (folder / "secrets" / secret).write_text(secrets.token_hex(32))
     own = {
         "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
         "SLIPWAY_STATE_DIR": str(folder),
-        "SLIPWAY_GRPC_PORT": str(_free_port()),
-        "SLIPWAY_HTTP_PORT": str(_free_port()),
+        "SLIPWAY_GRPC_PORT": str(free_port()),
+        "SLIPWAY_HTTP_PORT": str(free_port()),
     }
     service = ServiceProcess(
         name=name, environment={**cli_environment(), **os.environ, **own, **settings}, log=folder / "log"
@@ -164,7 +173,7 @@ async def _execute(dsn: str, statement: str) -> None:
         await connection.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as it:
         it.bind(("127.0.0.1", 0))
         return int(it.getsockname()[1])

@@ -16,6 +16,7 @@ class FeedbackConsumer:
         subscription = Subscription(
             bootstrap=settings.kafka_bootstrap,
             group=settings.consumer_group,
+            instance=settings.instance,
             topics=("predictions", "feedback"),
             max_batch=settings.batch_messages,
         )

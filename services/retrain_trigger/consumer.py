@@ -17,6 +17,7 @@ class TriggerConsumer:
         subscription = Subscription(
             bootstrap=settings.kafka_bootstrap,
             group=settings.consumer_group,
+            instance=settings.instance,
             topics=(DRIFT_ALARMS.name, LABELS.name, CANDIDATES.name, ROLLOUT_EVENTS.name),
             max_batch=settings.batch_messages,
         )

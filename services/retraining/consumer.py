@@ -15,6 +15,7 @@ class RetrainingConsumer:
         subscription = Subscription(
             bootstrap=settings.kafka_bootstrap,
             group=settings.consumer_group,
+            instance=settings.instance,
             topics=("labels", "retrain_requests", "rollout_events"),
             max_batch=settings.batch_messages,
         )

@@ -42,10 +42,8 @@ async def build(process: Process, settings: Settings) -> None:
     directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel), token=token)
 
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
-    candidates, predictions = (
-        make(control, producer, bootstrap=settings.kafka_bootstrap, group=settings.consumer_group)
-        for make in (candidate_loop, prediction_loop)
-    )
+    candidates = candidate_loop(control, producer, settings)
+    predictions = prediction_loop(control, producer, settings)
 
     async def lead(stop: asyncio.Event) -> None:
         if not await _taken(lease, stop):

@@ -4,32 +4,39 @@ from collections.abc import Sequence
 
 from services.rollout.control import Control
 from services.rollout.handlers import take_candidates, take_predictions
+from services.rollout.settings import Settings
 from slipway import topics
 from slipway.envelope import Event
 from slipway.kafka import ConsumerLoop, Producer, Subscription
 
 
-def prediction_loop(control: Control, producer: Producer, *, bootstrap: str, group: str) -> ConsumerLoop:
+def prediction_loop(control: Control, producer: Producer, settings: Settings) -> ConsumerLoop:
     """Counts what the arms of live rollouts answered."""
 
     async def handle(events: Sequence[Event]) -> None:
         if await take_predictions(control, events):
             await control.relay.flush()
 
-    subscription = Subscription(
-        bootstrap=bootstrap, group=f"{group}.predictions", topics=(topics.PREDICTIONS.name,), max_batch=1000
-    )
+    subscription = _subscription(topics.PREDICTIONS.name, settings, max_batch=1000)
     return ConsumerLoop(subscription, handle, dead_letters=producer)
 
 
-def candidate_loop(control: Control, producer: Producer, *, bootstrap: str, group: str) -> ConsumerLoop:
+def candidate_loop(control: Control, producer: Producer, settings: Settings) -> ConsumerLoop:
     """Rolls blessed candidates out; a committed offset means that the new routes are published."""
 
     async def handle(events: Sequence[Event]) -> None:
         await take_candidates(control, events)
         await control.relay.flush()
 
-    subscription = Subscription(
-        bootstrap=bootstrap, group=f"{group}.candidates", topics=(topics.CANDIDATES.name,)
-    )
+    subscription = _subscription(topics.CANDIDATES.name, settings, max_batch=100)
     return ConsumerLoop(subscription, handle, dead_letters=producer)
+
+
+def _subscription(topic: str, settings: Settings, *, max_batch: int) -> Subscription:
+    return Subscription(
+        bootstrap=settings.kafka_bootstrap,
+        group=f"{settings.consumer_group}.{topic}",
+        topics=(topic,),
+        instance=settings.instance,
+        max_batch=max_batch,
+    )

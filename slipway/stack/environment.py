@@ -40,6 +40,7 @@ def service_environment(name: str, environ: Mapping[str, str] | None = None) -> 
     layout, table = find_layout(environ), ports(environ)
     own = {
         "SLIPWAY_STATE_DIR": str(layout.service_state(name)),
+        "SLIPWAY_INSTANCE": "local",
         "SLIPWAY_GRPC_PORT": str(table[f"{name}_grpc"]),
         "SLIPWAY_HTTP_PORT": str(table[f"{name}_http"]),
     }

@@ -3,14 +3,9 @@
 It has its own token secret, so a feedback service that runs beside it believes none of its feedback.
 """
 
-import asyncio
-import os
 import secrets
-import socket
-import subprocess
-import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +14,6 @@ from typing import Any
 import asyncpg
 import grpc.aio
 import numpy as np
-import requests
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -27,20 +21,16 @@ from slipway import envelope, tensors, tokens
 from slipway.envelope import Event
 from slipway.errors import InvalidInput
 from slipway.ids import new_id
-from slipway.ports import ports
 from slipway.rpc import operator_metadata
-from slipway.stack.environment import cli_environment
-from slipway.stack.layout import find_layout
-from slipway.stack.postgres_server import admin_dsn
 from slipway.tokens import Owner
 from slipway.v1.feedback_pb2 import FeedbackReceived, SummarizeFeedbackRequest
 from slipway.v1.feedback_pb2_grpc import FeedbackQueriesStub
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionServed
 from slipway.v1.rollout_pb2 import ModelSpec
 from slipway.v1.tensors_pb2 import Payload
+from tests.service_process import ServiceProcess, own_database, own_service, until
 
 ANNA, BERT = Owner("default", "anna"), Owner("default", "bert")
-WITHIN_S = 180.0  # a busy machine is slow, not broken
 SPEC = """
 name: {name}
 task: {task}
@@ -48,15 +38,6 @@ features: [{{name: a}}, {{name: b}}]
 label: {{name: y, {label}}}
 """
 CLASSES = 'classes: ["0", "1"]'
-
-
-async def until(what: str, check: Callable[[], Awaitable[Any]], *, seen: Callable[[], Any] = str) -> Any:
-    """Ask again until the answer is true; returns it. `seen` tells in a failure how far it came."""
-    deadline = time.monotonic() + WITHIN_S
-    while not (answer := await check()):
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}; seen: {seen()}"
-        await asyncio.sleep(0.05)
-    return answer
 
 
 def served(
@@ -88,107 +69,17 @@ def served(
     return PredictionServed(context=context, payload=payload)
 
 
-@dataclass(kw_only=True)
-class Service:
-    """One feedback process that can be killed and started again."""
-
-    environment: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "services.feedback"]
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-
-    def wait_ready(self) -> None:
-        url = f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz"
-        deadline = time.monotonic() + WITHIN_S
-        while not _is_ready(url):
-            assert self.process is not None
-            assert self.process.poll() is None, self.log.read_text()[-3000:]
-            assert time.monotonic() < deadline, self.log.read_text()[-3000:]
-            time.sleep(0.05)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def terminate(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(timeout=30)
-
-
-def _is_ready(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=2).status_code == 200
-    except (requests.ConnectionError, requests.Timeout):
-        return False
-
-
 @contextmanager
-def own_database() -> Iterator[str]:
-    """The DSN of a fresh database, gone at the end."""
-    name = f"feedback_test_{secrets.token_hex(4)}"
-    owner = os.environ.get("SLIPWAY_TEST_POSTGRES_ADMIN_DSN") or admin_dsn(find_layout(), ports())
-    asyncio.run(_execute(owner, f"CREATE DATABASE {name}"))
-    try:
-        yield owner.rpartition("/")[0] + "/" + name
-    finally:
-        asyncio.run(_execute(owner, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-@contextmanager
-def own_service(folder: Path, **settings: str) -> Iterator[Service]:
-    """A service in a fresh database with fresh secrets; killed at the end."""
-    (folder / "secrets").mkdir()
-    for name in (tokens.SECRET_FILE, "operator.token"):
-        (folder / "secrets" / name).write_text(secrets.token_hex(32))
-    with own_database() as dsn:
+def feedback_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
+    """A feedback service in a fresh database with fresh secrets; killed at the end."""
+    with own_database("feedback") as dsn:
         own = {
             "SLIPWAY_POSTGRES_DSN": dsn,
-            "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
-            "SLIPWAY_STATE_DIR": str(folder),
-            "SLIPWAY_GRPC_PORT": str(_free_port()),
-            "SLIPWAY_HTTP_PORT": str(_free_port()),
             "SLIPWAY_CONSUMER_GROUP": f"test.feedback.{secrets.token_hex(4)}",
             "SLIPWAY_HOUSEKEEPING_EVERY_S": "0.2",
         }
-        environment = {**cli_environment(), **os.environ, **own, **settings}
-        service = Service(environment=environment, log=folder / "log")
-        try:
+        with own_service("feedback", folder, **own, **settings) as service:
             yield service
-        finally:
-            if service.process is not None:
-                service.kill()
-
-
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=10, ssl=False)
-    try:
-        await connection.execute(statement, timeout=30)
-    finally:
-        await connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])
-
-
-async def skip_history(bootstrap: str, group: str) -> None:
-    """Let a new group begin at the end of its topics: what others did before is not its business."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(t, p) for t in ("predictions", "feedback") for p in range(4)]
-        consumer.assign(partitions)
-        await consumer.commit(await consumer.end_offsets(partitions))
-    finally:
-        await consumer.stop()
 
 
 async def publish_specs(bootstrap: str, specs: Mapping[str, str]) -> None:
@@ -322,7 +213,7 @@ def _plain(value: Any) -> Any:
 
 
 @asynccontextmanager
-async def bench(service: Service, model: str) -> AsyncIterator[Bench]:
+async def bench(service: ServiceProcess, model: str) -> AsyncIterator[Bench]:
     """Clients of a running service, reading `labels` and `feedback.dlq` from now on."""
     environment = service.environment
     bootstrap = environment["SLIPWAY_KAFKA_BOOTSTRAP"]

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -33,12 +32,6 @@ from tests.service_process import ServiceProcess
 HERE: Final = Path(__file__).parent
 FEATURES: Final = tuple("abcdef")
 WITHIN_S: Final = 60.0
-
-
-def free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])
 
 
 def wait_for(what: str, check: Callable[[], Any]) -> Any:

@@ -16,7 +16,8 @@ from slipway.ids import new_id
 from slipway.rpc import operator_metadata
 from slipway.v1.feedback_pb2 import SummarizeFeedbackRequest
 from tests.feedback import bench
-from tests.feedback.bench import BERT, CLASSES, SPEC, Bench, Service
+from tests.feedback.bench import BERT, CLASSES, SPEC, Bench
+from tests.service_process import ServiceProcess, skip_history
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "feedback" / "publish_feedback.py"
 
@@ -33,15 +34,15 @@ _unused = iter(range(20))
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("feedback")
-    with bench.own_service(folder, SLIPWAY_MAX_PARKED_PER_TENANT="5") as it:
+    with bench.feedback_service(folder, SLIPWAY_MAX_PARKED_PER_TENANT="5") as it:
         bootstrap, group = it.environment["SLIPWAY_KAFKA_BOOTSTRAP"], it.environment["SLIPWAY_CONSUMER_GROUP"]
         specs = {
             name: SPEC.format(name=name, **KINDS.get(kind, KINDS["binary"])) for kind, name in MODELS.items()
         }
         asyncio.run(bench.publish_specs(bootstrap, specs))
-        asyncio.run(bench.skip_history(bootstrap, group))
+        asyncio.run(skip_history(bootstrap, group, ("predictions", "feedback")))
         it.start()
         it.wait_ready()
         yield it
@@ -49,7 +50,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
 
 @pytest.fixture
-async def it(service: Service, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
+async def it(service: ServiceProcess, request: pytest.FixtureRequest) -> AsyncIterator[Bench]:
     """Clients with a model that no other test uses: of the kind given as parameter, else a binary one."""
     kind = getattr(request, "param", None) or f"binary{next(_unused)}"
     async with bench.bench(service, MODELS[kind]) as clients:
@@ -267,7 +268,7 @@ async def test_summaries_are_for_operators(it: Bench) -> None:
 
 
 async def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(
-    it: Bench, service: Service
+    it: Bench, service: ServiceProcess
 ) -> None:
     count, kills = 400, 4
     predictions = [it.record() for _ in range(count)]
@@ -295,7 +296,9 @@ async def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(
     await it.reaches(predictions=count, rows_by_state={"MATCHED": count})
 
 
-async def test_connections_that_the_database_cuts_are_only_a_delay(it: Bench, service: Service) -> None:
+async def test_connections_that_the_database_cuts_are_only_a_delay(
+    it: Bench, service: ServiceProcess
+) -> None:
     process, count = service.process, 60
     for _ in range(count):
         prediction = await it.serve()

@@ -20,7 +20,8 @@ from slipway.clock import ManualClock
 from slipway.envelope import Event
 from slipway.outbox import Relay
 from slipway.v1.feedback_pb2 import FeedbackReceived
-from tests.feedback.bench import ANNA, own_database, served
+from tests.feedback.bench import ANNA, served
+from tests.service_process import own_database
 
 pytestmark = pytest.mark.integration
 
@@ -72,7 +73,7 @@ class Room:
 
 @pytest.fixture(scope="module")
 def dsn() -> Iterator[str]:
-    with own_database() as it:
+    with own_database("feedback") as it:
         yield it
 
 

@@ -31,7 +31,6 @@ from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import (
     Gateway,
     ends,
-    free_port,
     prediction_id,
     read_since,
     request,
@@ -39,7 +38,7 @@ from tests.gateway.live import (
     upstream,
     wait_for,
 )
-from tests.service_process import ServiceProcess, own_database, own_service
+from tests.service_process import free_port, own_database, own_service
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -78,7 +77,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory, onnx: Path) -> Iterator[Benc
         ) as service,
         upstream(port, onnx),
     ):
-        write_secrets(service)
         gateway = Gateway(service=service, model=f"gw-test-{secrets.token_hex(4)}")
         service.start()
         service.wait_ready()
@@ -91,11 +89,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory, onnx: Path) -> Iterator[Benc
 @pytest.fixture
 def gateway(bench: Bench) -> Gateway:
     return bench.gateway
-
-
-def write_secrets(service: ServiceProcess) -> None:
-    for name in ("api_keys.pepper", "feedback_token.key"):
-        Path(service.environment["SLIPWAY_SECRETS_DIR"], name).write_text(secrets.token_hex(32))
 
 
 def arm(port: int, version: str = "1", role: str = "champion", weight_ppm: int = 1_000_000) -> Arm:

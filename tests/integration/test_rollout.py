@@ -18,25 +18,26 @@ from slipway import postgres
 from slipway.errors import Conflict
 from slipway.v1.rollout_pb2 import RolloutStatusRequest, RouteTable
 from tests.rollout import bench
-from tests.rollout.bench import Bench, Service, until
+from tests.rollout.bench import Bench
+from tests.service_process import ServiceProcess, until
 
 pytestmark = pytest.mark.integration
 MIGRATIONS = Path(__file__).resolve().parents[2] / "services" / "rollout" / "migrations"
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    with bench.own_service(tmp_path_factory.mktemp("rollout")) as it:
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
+    with bench.rollout_service(tmp_path_factory.mktemp("rollout")) as it:
         it.start()
-        asyncio.run(it.wait_ready())
+        it.wait_ready()
         yield it
 
 
 @pytest.fixture
-async def it(service: Service) -> AsyncIterator[Bench]:
+async def it(service: ServiceProcess) -> AsyncIterator[Bench]:
     """A model of its own, and everything around the service."""
     async with bench.bench(service) as around:
-        await service.wait_ready()
+        await asyncio.to_thread(service.wait_ready)
         yield around
 
 
@@ -236,7 +237,7 @@ async def test_kill_9_between_transitions_loses_nothing_and_counts_nothing_twice
         await it.pass_step(status, rows=rows // 2)
         it.service.kill()
         it.service.start()
-        await it.service.wait_ready()
+        await asyncio.to_thread(it.service.wait_ready)
         assert roles((await it.status()).routes) == roles(status.routes)
         await it.pass_step(status, rows=rows // 2)
     status = await it.reaches("DONE", after_seq=seen)
@@ -270,11 +271,11 @@ async def test_a_standby_answers_nothing_and_takes_over(it: Bench) -> None:
         await until("the twin to run as a standby", follows)
         assert not twin.is_ready()
         it.service.kill()
-        await twin.wait_ready()
+        await asyncio.to_thread(twin.wait_ready)
     finally:
         twin.kill()
     it.service.start()
-    await it.service.wait_ready()
+    await asyncio.to_thread(it.service.wait_ready)
     assert roles((await it.status()).routes) == {"1": ("champion", 1_000_000)}
 
 
@@ -298,6 +299,6 @@ async def test_routes_that_vanished_from_kafka_are_published_again(it: Bench) ->
     await it._publish("routes", ahead, key=it.model)
     it.service.kill()
     it.service.start()
-    await it.service.wait_ready()
+    await asyncio.to_thread(it.service.wait_ready)
     table = await it.published(1001)
     assert roles(table) == {"1": ("champion", 1_000_000)}

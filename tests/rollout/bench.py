@@ -4,14 +4,9 @@ Replicas are what the test says they are: a small InferenceDirectory stands in f
 """
 
 import asyncio
-import os
 import secrets
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,21 +14,16 @@ from typing import Any
 import asyncpg
 import grpc.aio
 import numpy as np
-import requests
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from slipway import envelope, tensors
 from slipway.ids import new_id
-from slipway.ports import ports
 from slipway.rpc import operator_metadata
-from slipway.stack.environment import cli_environment
-from slipway.stack.layout import find_layout
-from slipway.stack.postgres_server import admin_dsn
 from slipway.v1 import inference_pb2, inference_pb2_grpc, predictions_pb2, retraining_pb2, rollout_pb2
 from slipway.v1.rollout_pb2_grpc import RolloutControlStub
 from slipway.v1.tensors_pb2 import Payload
+from tests.service_process import ServiceProcess, free_port, own_database, own_service, skip_history, until
 
-WITHIN_S = 60.0
 SPEC = """
 name: {name}
 task: binary
@@ -45,15 +35,6 @@ rollout:
   warm_deadline_s: {warm_deadline_s}
   deadline_s: {deadline_s}
 """
-
-
-async def until(what: str, check: Callable[[], Awaitable[Any]]) -> Any:
-    """Ask again until the answer is true; returns it."""
-    deadline = time.monotonic() + WITHIN_S
-    while not (answer := await check()):
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
-        await asyncio.sleep(0.02)
-    return answer
 
 
 class Replicas(inference_pb2_grpc.InferenceDirectoryServicer):
@@ -79,115 +60,28 @@ def digest_of(version: str) -> str:
     return f"{int(version):064x}"
 
 
-@dataclass(kw_only=True)
-class Service:
-    """One rollout process that can be killed and started again."""
-
-    environment: dict[str, str]
-    log: Path
-    process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "services.rollout"]
-            self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
-
-    def is_ready(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, self.log.read_text()[-3000:]
-        url = f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz"
-        with suppress(requests.ConnectionError):
-            return requests.get(url, timeout=2).status_code == 200
-        return False
-
-    async def wait_ready(self) -> None:
-        async def ready() -> bool:
-            return await asyncio.to_thread(self.is_ready)
-
-        await until(f"rollout to be ready; see {self.log}", ready)
-
-    def kill(self) -> None:
-        assert self.process is not None
-        self.process.kill()
-        self.process.wait()
-
-    def terminate(self) -> int:
-        assert self.process is not None
-        self.process.terminate()
-        return self.process.wait(timeout=30)
-
-    def twin(self) -> "Service":
-        """A second process on the same database."""
-        own = {"SLIPWAY_GRPC_PORT": str(_free_port()), "SLIPWAY_HTTP_PORT": str(_free_port())}
-        return Service(environment=self.environment | own, log=self.log.with_suffix(".twin"))
-
-
 @contextmanager
-def own_service(folder: Path) -> Iterator[Service]:
-    """A service with a fresh database and fresh secrets; both are gone at the end."""
-    (folder / "secrets").mkdir()
-    (folder / "secrets" / "operator.token").write_text(secrets.token_hex(32))
-    database = f"rollout_test_{secrets.token_hex(4)}"
-    owner = os.environ.get("SLIPWAY_TEST_POSTGRES_ADMIN_DSN") or admin_dsn(find_layout(), ports())
-    asyncio.run(_execute(owner, f"CREATE DATABASE {database}"))
-    own = {
-        "SLIPWAY_POSTGRES_DSN": owner.rpartition("/")[0] + "/" + database,
-        "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
-        "SLIPWAY_STATE_DIR": str(folder),
-        "SLIPWAY_GRPC_PORT": str(_free_port()),
-        "SLIPWAY_HTTP_PORT": str(_free_port()),
-        "SLIPWAY_INFERENCE_TARGET": f"127.0.0.1:{_free_port()}",
-        "SLIPWAY_CONSUMER_GROUP": f"test.{database}",
-        "SLIPWAY_LEASE_S": "1.0",
-    }
-    service = Service(environment={**cli_environment(), **os.environ, **own}, log=folder / "log")
-    asyncio.run(_skip_history(service))
-    try:
-        yield service
-    finally:
-        if service.process is not None:
-            service.kill()
-        asyncio.run(_execute(owner, f"DROP DATABASE {database} WITH (FORCE)"))
-
-
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=10, ssl=False)
-    try:
-        await connection.execute(statement, timeout=30)
-    finally:
-        await connection.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])
-
-
-async def _skip_history(service: Service) -> None:
-    """Let the groups begin at the end of their topics: what others did before is not their business."""
-    bootstrap, prefix = (
-        service.environment["SLIPWAY_KAFKA_BOOTSTRAP"],
-        service.environment["SLIPWAY_CONSUMER_GROUP"],
-    )
-    for topic in ("predictions", "candidates"):
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=bootstrap, group_id=f"{prefix}.{topic}", enable_auto_commit=False
-        )
-        await consumer.start()
-        try:
-            partitions = [TopicPartition(topic, p) for p in range(4)]
-            consumer.assign(partitions)
-            await consumer.commit(await consumer.end_offsets(partitions))
-        finally:
-            await consumer.stop()
+def rollout_service(folder: Path) -> Iterator[ServiceProcess]:
+    """A rollout service with a fresh database and fresh secrets; both are gone at the end."""
+    group = f"test.rollout.{secrets.token_hex(4)}"
+    with own_database("rollout") as dsn:
+        own = {
+            "SLIPWAY_POSTGRES_DSN": dsn,
+            "SLIPWAY_INFERENCE_TARGET": f"127.0.0.1:{free_port()}",
+            "SLIPWAY_CONSUMER_GROUP": group,
+            "SLIPWAY_LEASE_S": "1.0",
+        }
+        with own_service("rollout", folder, **own) as service:
+            for topic in ("predictions", "candidates"):
+                asyncio.run(skip_history(service.bootstrap, f"{group}.{topic}", [topic]))
+            yield service
 
 
 @dataclass(kw_only=True)
 class Bench:
     """What operators, gateways and retraining do around the service, for one model."""
 
-    service: Service
+    service: ServiceProcess
     model: str
     replicas: Replicas
     producer: AIOKafkaProducer
@@ -322,7 +216,7 @@ def _payload(label: str) -> Payload:
 
 
 @asynccontextmanager
-async def bench(service: Service) -> AsyncIterator[Bench]:
+async def bench(service: ServiceProcess) -> AsyncIterator[Bench]:
     """Everything around a service that is started with it; its model is taken back at the end."""
     environment = service.environment
     bootstrap = environment["SLIPWAY_KAFKA_BOOTSTRAP"]
