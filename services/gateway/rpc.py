@@ -4,9 +4,11 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 import grpc
+import orjson
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.gateway.domain.contract import Contract
 from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
@@ -24,6 +26,7 @@ FEEDBACK_SERVICE: Final = "slipway.v1.FeedbackIntake"
 KEYS_SERVICE: Final = "slipway.v1.KeyAdmin"
 SERVER_NAME: Final = "slipway"
 EXTENSIONS: Final = ("parameters",)
+_COLUMNS: Final = "slipway_columns"  # a parameter of an input tensor: names of the columns of [n, F]
 _PLATFORM: Final = "onnxruntime_onnx"
 _LONGEST_DETAILS: Final = 1000  # details travel in a header, which clients bound at 8 KiB
 
@@ -112,7 +115,7 @@ class InferenceService:
             name=model.name,
             versions=versions,
             platform=_PLATFORM,
-            inputs=[_tensor_metadata(spec) for spec in signature.inputs],
+            inputs=[_input_metadata(spec, model.contract) for spec in signature.inputs],
             outputs=[_tensor_metadata(spec) for spec in signature.outputs],
         ).SerializeToString()
 
@@ -176,6 +179,14 @@ def parse(data: bytes, kind: type[M]) -> M:
 
 def _tensor_metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
     return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)
+
+
+def _input_metadata(spec: TensorSpec, contract: Contract) -> oip.ModelMetadataResponse.TensorMetadata:
+    """With the meaning of the columns, so that a client can send rows by name."""
+    metadata = _tensor_metadata(spec)
+    if contract.is_one_tensor:
+        metadata.parameters[_COLUMNS].string_param = orjson.dumps(contract.numeric).decode()
+    return metadata
 
 
 def _key_info(row: KeyRow) -> keys_pb2.KeyInfo:

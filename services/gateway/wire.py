@@ -43,7 +43,7 @@ class InferCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What goes back to the caller, beside the tensors."""
+    """What goes back to the caller."""
 
     model: str
     version: str
@@ -51,6 +51,7 @@ class Answer:
     parameters: Mapping[str, str | int]
     rows: int
     is_raw: bool
+    outputs: Sequence[tuple[TensorSpec, bytes]]  # the wanted ones, raw, in the order asked for
 
 
 def read_call(data: bytes) -> InferCall:
@@ -110,20 +111,17 @@ def read_answer(data: bytes) -> dict[str, tuple[str, bytes]]:
     return {o.name: (o.datatype, _typed_to_raw(o.name, o.datatype, o.contents)) for o in message.outputs}
 
 
-def write_answer(
-    answer: Answer, outputs: Sequence[TensorSpec], *, columns: Columns, wanted: Sequence[str]
-) -> bytes:
-    """The reply: the wanted outputs, raw or typed as the request was."""
+def write_answer(answer: Answer) -> bytes:
+    """The reply, raw or typed as the request was."""
     message = ModelInferResponse(model_name=answer.model, model_version=answer.version, id=answer.request_id)
     for name, value in answer.parameters.items():
         if isinstance(value, int):
             message.parameters[name].int64_param = value
         else:
             message.parameters[name].string_param = value
-    by_name = {spec.name: (spec, column) for spec, column in zip(outputs, columns, strict=True)}
-    for name in wanted:
-        spec, column = by_name[name]
-        tensor = message.outputs.add(name=name, datatype=spec.datatype, shape=(answer.rows, *spec.shape[1:]))
+    for spec, column in answer.outputs:
+        shape = (answer.rows, *spec.shape[1:])
+        tensor = message.outputs.add(name=spec.name, datatype=spec.datatype, shape=shape)
         if answer.is_raw:
             message.raw_output_contents.append(column)
         else:

@@ -79,11 +79,19 @@ def test_timeout_is_in_microseconds_and_zero_means_none(parameter: Any, seconds:
 
 def answer(*, is_raw: bool, wanted: tuple[str, ...]) -> ModelInferResponse:
     values = np.array([1, 2], dtype="<f4").tobytes()
+    columns = {
+        spec.name: (spec, raw) for spec, raw in zip(OUTPUTS, (join([b"u", b"v"]), values), strict=True)
+    }
     about = Answer(
-        model="m", version="3", request_id="r", parameters={"a": "b", "n": 7}, rows=2, is_raw=is_raw
+        model="m",
+        version="3",
+        request_id="r",
+        parameters={"a": "b", "n": 7},
+        rows=2,
+        is_raw=is_raw,
+        outputs=[columns[name] for name in wanted],
     )
-    data = wire.write_answer(about, OUTPUTS, columns=(join([b"u", b"v"]), values), wanted=wanted)
-    return ModelInferResponse.FromString(data)
+    return ModelInferResponse.FromString(wire.write_answer(about))
 
 
 def test_answers_raw_to_raw_and_typed_to_typed() -> None:

@@ -21,6 +21,8 @@ from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
 from slipway import tokens
+from slipway.client.blocking import Slipway
+from slipway.errors import InvalidInput
 from slipway.oip import open_inference_pb2 as oip
 from slipway.topics import FEEDBACK, PREDICTIONS
 from slipway.v1.feedback_pb2 import FeedbackReceived, SubmitFeedbackRequest
@@ -29,6 +31,7 @@ from slipway.v1.keys_pb2 import ListKeysRequest, RevokeKeyRequest
 from slipway.v1.predictions_pb2 import PredictionFailed, PredictionServed
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import (
+    FEATURES,
     Gateway,
     ends,
     prediction_id,
@@ -120,6 +123,19 @@ def records_of(gateway: Gateway, since: Any, count: int) -> list[Any]:
         lambda events: sum(e.message.context.model == gateway.model for e in events) >= count,
     )
     return [e for e in events if e.message.context.model == gateway.model]
+
+
+def test_rows_are_sent_by_the_names_of_their_columns(gateway: Gateway) -> None:
+    values = dict(zip(FEATURES, np.linspace(0, 1, len(FEATURES)).tolist(), strict=True))
+    turned = dict(reversed(values.items()))
+    with Slipway(gateway.target, gateway.key) as slipway:
+        assert slipway.inputs(gateway.model).columns == FEATURES
+        by_name, turned_by_name = (slipway.predict(gateway.model, row) for row in (values, turned))
+        in_order = slipway.predict(gateway.model, np.array([list(values.values())], dtype=np.float32))
+        with pytest.raises(InvalidInput, match="colour"):
+            slipway.predict(gateway.model, values | {"colour": 1.0})
+    answers = [np.asarray(p.probabilities).tolist() for p in (by_name, turned_by_name, in_order)]
+    assert answers[0] == answers[1] == answers[2]
 
 
 def test_tritonclient_works_unmodified(gateway: Gateway) -> None:

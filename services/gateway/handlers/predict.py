@@ -1,6 +1,7 @@
 """A prediction, from the bytes that came to the bytes that go back."""
 
 import asyncio
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Final
 
@@ -12,6 +13,7 @@ from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import check_inputs, check_outputs
 from services.gateway.domain.coding import Coder, encode
+from services.gateway.domain.contract import Contract
 from services.gateway.domain.routing import Arm, arm_of_version, choose
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
@@ -23,6 +25,7 @@ from slipway.clock import Clock
 from slipway.errors import Overloaded, SlipwayError
 from slipway.ids import new_id
 from slipway.rpc import status_of
+from slipway.signature import TensorSpec
 
 
 class _Refusing:
@@ -70,8 +73,17 @@ class Predictions:
         self._clock = clock
         self._token_secret = token_secret
 
+    def identify(self, api_key: str) -> ApiKey:
+        """Who calls; asked before a byte of the request is parsed.
+
+        Raises:
+            Unauthenticated: The key is none, or no longer in force.
+        """
+        with _KEY:
+            return self._keyring.identify(api_key)
+
     async def infer(self, data: bytes, *, api_key: str, budget_s: float | None) -> bytes:
-        """Answer one ModelInfer request.
+        """Answer one serialized ModelInferRequest with a serialized ModelInferResponse.
 
         Args:
             data: The serialized request.
@@ -80,30 +92,38 @@ class Predictions:
         Raises:
             SlipwayError: Refused, or the version failed; said in words for the caller.
         """
+        caller = self.identify(api_key)
+        with _MESSAGE:
+            call = wire.read_call(data)
+        return wire.write_answer(await self.answer(caller, call, budget_s=budget_s))
+
+    async def answer(self, caller: ApiKey, call: InferCall, *, budget_s: float | None) -> Answer:
+        """Answer a parsed request of a known caller, whatever protocol it came by; it is recorded first.
+
+        Raises:
+            SlipwayError: As for `infer`.
+        """
         start_s = self._clock.monotonic_s()
-        call, model, prediction = self._admit(data, api_key)
+        model, prediction = self._admit(caller, call)
+        contract = model.contract
         with _INPUT:
-            wanted = check_outputs(model.contract, call.outputs)
-        budgets = (budget_s, call.timeout_s, model.contract.timeout_s)
+            wanted = check_outputs(contract, call.outputs)
+        budgets = (budget_s, call.timeout_s, contract.timeout_s)
         deadline_s = start_s + min(budget for budget in budgets if budget is not None)
-        outputs = await self._outputs(prediction, start_s=start_s, deadline_s=deadline_s)
-        self._record(prediction, outputs, coder=model.coders[prediction.arm.version], start_s=start_s)
-        answer = Answer(
+        columns = await self._outputs(prediction, start_s=start_s, deadline_s=deadline_s)
+        self._record(prediction, columns, coder=model.coders[prediction.arm.version], start_s=start_s)
+        return Answer(
             model=call.model,
             version=prediction.arm.version,
             request_id=call.request_id,
             parameters=self._parameters(prediction),
             rows=prediction.checked.rows,
             is_raw=call.is_raw,
+            outputs=_chosen(contract, columns, wanted=wanted),
         )
-        return wire.write_answer(answer, model.contract.signature.outputs, columns=outputs, wanted=wanted)
 
-    def _admit(self, data: bytes, api_key: str) -> tuple[InferCall, Model, Prediction]:
-        """Who asks what, and which arm answers; the key is checked before the bytes are parsed."""
-        with _KEY:
-            caller = self._keyring.identify(api_key)
-        with _MESSAGE:
-            call = wire.read_call(data)
+    def _admit(self, caller: ApiKey, call: InferCall) -> tuple[Model, Prediction]:
+        """What is asked, whether it may be, and which arm answers."""
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         with _INPUT:
@@ -123,7 +143,7 @@ class Predictions:
             request_id=call.request_id,
             checked=checked,
         )
-        return call, model, prediction
+        return model, prediction
 
     def _check_spool(self) -> None:
         with _SPOOL_FULL:
@@ -184,6 +204,15 @@ class Predictions:
             "slipway_arm": prediction.arm.role,
             "slipway_route_epoch": prediction.route_epoch,
         }
+
+
+def _chosen(
+    contract: Contract, columns: Columns, *, wanted: Sequence[str]
+) -> tuple[tuple[TensorSpec, bytes], ...]:
+    by_name = {
+        spec.name: (spec, column) for spec, column in zip(contract.signature.outputs, columns, strict=True)
+    }
+    return tuple(by_name[name] for name in wanted)
 
 
 def _arm(model: Model, call: InferCall, prediction_id: str) -> Arm:
