@@ -6,119 +6,16 @@ An unknown key, a missing one or a wrong value is an error that names line and k
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from slipway.errors import InvalidInput
+from slipway.spec_sections import Drift, Feature, Label, Name, Retraining, Rollout, Section, Serving, Slo
 from slipway.yaml_source import Path, YamlSource
 
-Share = Annotated[float, Field(ge=0, le=1)]
-Rows = Annotated[int, Field(ge=0)]
-Column = Annotated[str, Field(min_length=1, max_length=200)]
-Window = Annotated[str, Field(pattern=r"^(all|since_drift|sliding(:[1-9][0-9]{0,8})?)$")]
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
-
-
-class Feature(_Section):
-    """One input column."""
-
-    name: Column
-    type: Literal["numeric", "categorical"] = "numeric"
-    range: tuple[float, float] | None = Field(default=None, strict=False)
-    categories: tuple[str, ...] | None = Field(default=None, strict=False)
-    nullable: bool = False
-    data_class: Literal["public", "internal", "personal", "sensitive"] = "internal"
-
-
-class Label(_Section):
-    """What is predicted, and how late the truth arrives."""
-
-    name: Column
-    classes: tuple[str, ...] = Field(default=(), strict=False)
-    horizon_rows: Rows = 0
-    expire_after_s: Annotated[float, Field(gt=0)] = 30 * 24 * 3600.0
-    accept_is_label: bool = False
-
-
-class Serving(_Section):
-    """How a version is run."""
-
-    replicas: Annotated[int, Field(ge=1, le=64)] = 1
-    cpus_per_replica: Annotated[float, Field(gt=0, strict=False)] = 0.1
-    timeout_ms: Annotated[int, Field(ge=1)] = 2000
-    max_batch_rows: Annotated[int, Field(ge=1)] = 256
-    max_queued_rows: Annotated[int, Field(ge=1)] = 4096
-    refuse_out_of_range: bool = False
-
-
-class Step(_Section):
-    """One canary step: a share of the units until enough rows were served by both arms together."""
-
-    weight_percent: Annotated[float, Field(gt=0, le=100, strict=False)]
-    min_rows: Rows = 60
-
-
-class Rollout(_Section):
-    """A version's way to users."""
-
-    steps: tuple[Step, ...] = Field(
-        default=(Step(weight_percent=5, min_rows=60), Step(weight_percent=25, min_rows=60)), strict=False
-    )
-    bake_rows: Rows = 80
-    deadline_s: Annotated[float, Field(gt=0, strict=False)] = 3600.0
-    warm_deadline_s: Annotated[float, Field(gt=0, strict=False)] = 120.0
-    max_latency_ms: Annotated[float, Field(gt=0, strict=False)] = 1000.0
-    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
-
-
-class Drift(_Section):
-    """What drift_detection watches, in rows."""
-
-    block_rows: Annotated[int, Field(ge=1)] = 48
-    window_rows: Annotated[int, Field(ge=10)] = 1344
-    data_threshold: Share = 0.1
-    prediction_threshold: Share = 0.1
-    adwin_delta: Share = 0.002
-    page_hinkley_delta: Share = 0.01  # error share a block may exceed the mean without being counted
-    page_hinkley_threshold: Annotated[float, Field(gt=0, strict=False)] = 0.4
-    page_hinkley_min_blocks: Annotated[int, Field(ge=2)] = 7
-    performance_window_rows: Annotated[int, Field(ge=10)] = 336
-    performance_drop: Share = 0.05
-    quality_threshold: Share = 0.05  # missing or outside values beyond what the training data had
-
-
-class Retraining(_Section):
-    """When and on what a new version is trained."""
-
-    windows: tuple[Window, ...] = Field(default=("all", "since_drift", "sliding"), min_length=1, strict=False)
-    sliding_rows: Annotated[int, Field(ge=10)] = 4032
-    holdout_rows: Annotated[int, Field(ge=10)] = 336
-    min_rows: Annotated[int, Field(ge=10)] = 672
-    min_rows_per_class: Rows = 30
-    margin: Annotated[float, Field(ge=-1, le=1)] = 0.0
-    cool_down_rows: Rows = 336
-    max_cool_down_rows: Rows = 2688
-    max_staleness_rows: Rows = 1344
-    secondary_rows: Rows = 336  # so long must two weaker signals last together
-    drifted_features_share: Share = 0.5  # so many features must drift for data drift to count
-    open_request_timeout_s: Annotated[float, Field(gt=0, strict=False)] = 3600.0
-    keep_rows: Annotated[int, Field(ge=10)] = 200_000
-    automatic: bool = True
-
-
-class Slo(_Section):
-    """Service level objectives."""
-
-    availability: Share = 0.999
-    latency_p99_ms: Annotated[float, Field(gt=0, strict=False)] = 250.0
-
-
-class Spec(_Section):
+class Spec(Section):
     """A whole model spec."""
 
     name: Name
@@ -221,6 +118,7 @@ def _inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
     if spec.label.name in spec.feature_names:
         yield ("label", "name"), f"{spec.label.name!r} is also a feature"
     yield from _label_inconsistencies(spec)
+    yield from _fallback_inconsistencies(spec)
     weights = [step.weight_percent for step in spec.rollout.steps]
     for at in range(1, len(weights)):
         if weights[at] <= weights[at - 1]:
@@ -246,6 +144,18 @@ def _feature_inconsistencies(feature: Feature) -> Iterator[tuple[str, str]]:
         yield "categories", "is empty; leave the key out to take any"
     for index in _repeated(feature.categories or ()):
         yield "categories", f"{(feature.categories or ())[index]!r} is listed twice"
+
+
+def _fallback_inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
+    serving, answer = spec.serving, spec.serving.default_answer
+    for index in _repeated(serving.fallback):
+        yield ("serving", "fallback", index), f"{serving.fallback[index]!r} is listed twice"
+    if "default" in serving.fallback and answer is None:
+        yield ("serving", "fallback"), "`default` needs `default_answer`"
+    if answer is not None and spec.is_classifier and answer not in spec.label.classes:
+        yield ("serving", "default_answer"), f"{answer!r} is none of the classes"
+    if answer is not None and not spec.is_classifier and isinstance(answer, str):
+        yield ("serving", "default_answer"), f"{answer!r} is not a number"
 
 
 def _label_inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:

@@ -17,7 +17,8 @@ from sklearn.preprocessing import OneHotEncoder
 
 from slipway.errors import InvalidInput
 from slipway.onnx_model import CLASSES_PROPERTY, OnnxModel
-from slipway.spec import Feature, Label, Spec
+from slipway.spec import Spec
+from slipway.spec_sections import Feature, Label
 
 TWO = (Feature(name="a", range=(0, 2)), Feature(name="b"))
 MIXED = (

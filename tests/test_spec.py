@@ -131,3 +131,27 @@ def test_every_section_refuses_unknown_keys() -> None:
     for section in ("serving", "drift", "slo"):
         assert problems(SPEC + f"{section}: {{nonsense: 1}}\n")[0].startswith(f"line 16: {section}.nonsense")
     assert set(Spec.model_fields) >= {"serving", "drift", "slo"}
+
+
+@pytest.mark.parametrize(
+    ("serving", "expected"),
+    [
+        ("{fallback: [default]}", "serving.fallback: `default` needs `default_answer`"),
+        (
+            "{fallback: [default, default], default_answer: '1'}",
+            "serving.fallback.1: 'default' is listed twice",
+        ),
+        ("{default_answer: '7'}", "serving.default_answer: '7' is none of the classes"),
+        ("{recording: sometimes}", "serving.recording: Input should be 'standard', 'fsync' or 'broker'"),
+    ],
+)
+def test_a_fallback_must_be_able_to_answer(serving: str, expected: str) -> None:
+    [problem] = problems(SPEC + f"serving: {serving}\n")
+    assert expected in problem
+
+
+def test_the_default_answer_of_a_regression_is_a_number() -> None:
+    regression = SPEC.replace("binary", "regression").replace('  classes: ["0", "1"]\n', "")
+    assert parse(regression + "serving: {default_answer: 1.5}\n").serving.default_answer == 1.5
+    [problem] = problems(regression + "serving: {default_answer: much}\n")
+    assert "'much' is not a number" in problem

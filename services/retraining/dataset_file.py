@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 
 from services.retraining.store.examples import StoredExample
 from slipway.errors import InvalidInput
-from slipway.spec import Feature, Spec
+from slipway.spec import Spec
+from slipway.spec_sections import Feature
 
 SOURCE: Final = "dataset:"
 

@@ -8,7 +8,8 @@ import numpy as np
 from services.retraining.store.examples import StoredExample
 from slipway.errors import InvalidInput
 from slipway.signature import FEATURES
-from slipway.spec import Feature, Spec
+from slipway.spec import Spec
+from slipway.spec_sections import Feature
 from slipway.tensors import Array, from_tensor
 from slipway.v1.feedback_pb2 import LabelMatched, LabelRetracted
 

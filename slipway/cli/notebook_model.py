@@ -16,7 +16,8 @@ from slipway.onnx_model import OnnxModel
 from slipway.profiles import to_proto
 from slipway.registry import Artifacts, digest_of
 from slipway.signature import FEATURES
-from slipway.spec import Feature, Spec
+from slipway.spec import Spec
+from slipway.spec_sections import Feature
 from slipway.stats.profile import FeatureProfile, categorical_profile, numeric_profile
 from slipway.tensors import Array
 from slipway.v1.tensors_pb2 import ReferenceProfile

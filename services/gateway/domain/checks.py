@@ -11,7 +11,7 @@ from services.gateway.domain import elements
 from services.gateway.domain.contract import Contract, Floats
 from slipway.errors import InvalidInput
 from slipway.signature import FEATURES, TensorSpec
-from slipway.spec import Feature
+from slipway.spec_sections import Feature
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway.signature import Signature, signature_of
-from slipway.spec import Feature, Spec
+from slipway.spec import Spec
+from slipway.spec_sections import Feature
 
 Floats = NDArray[np.float32]
 

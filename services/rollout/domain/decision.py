@@ -8,7 +8,7 @@ from services.rollout.domain.harm import harm_of_bake, harm_of_canary
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import WHOLE_PPM, Tally
-from slipway.spec import Rollout
+from slipway.spec_sections import Rollout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

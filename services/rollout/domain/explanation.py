@@ -5,7 +5,7 @@ from typing import Any
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State
 from services.rollout.domain.tally import ArmTally, Tally
-from slipway.spec import Rollout
+from slipway.spec_sections import Rollout
 
 
 def explain(position: Position, tally: Tally, policy: Rollout) -> str:

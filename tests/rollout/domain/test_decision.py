@@ -14,7 +14,7 @@ from services.rollout.domain.harm import harm_of_canary
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import ArmTally, Tally, observe
-from slipway.spec import Rollout, Step
+from slipway.spec_sections import Rollout, Step
 from tests.rollout.rollouts import History, canary_at, seen
 
 POLICY = Rollout()

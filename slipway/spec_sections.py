@@ -1,0 +1,122 @@
+"""The sections of a model spec: each key, its type, its bounds and its default."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Rows = Annotated[int, Field(ge=0)]
+Column = Annotated[str, Field(min_length=1, max_length=200)]
+Window = Annotated[str, Field(pattern=r"^(all|since_drift|sliding(:[1-9][0-9]{0,8})?)$")]
+Fallback = Literal["previous_version", "cached_answer", "default"]
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
+
+
+class Section(BaseModel):
+    """A mapping in the YAML: an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class Feature(Section):
+    """One input column."""
+
+    name: Column
+    type: Literal["numeric", "categorical"] = "numeric"
+    range: tuple[float, float] | None = Field(default=None, strict=False)
+    categories: tuple[str, ...] | None = Field(default=None, strict=False)
+    nullable: bool = False
+    data_class: Literal["public", "internal", "personal", "sensitive"] = "internal"
+
+
+class Label(Section):
+    """What is predicted, and how late the truth arrives."""
+
+    name: Column
+    classes: tuple[str, ...] = Field(default=(), strict=False)
+    horizon_rows: Rows = 0
+    expire_after_s: Annotated[float, Field(gt=0)] = 30 * 24 * 3600.0
+    accept_is_label: bool = False
+
+
+class Serving(Section):
+    """How a version is run."""
+
+    replicas: Annotated[int, Field(ge=1, le=64)] = 1
+    cpus_per_replica: Annotated[float, Field(gt=0, strict=False)] = 0.1
+    timeout_ms: Annotated[int, Field(ge=1)] = 2000
+    max_batch_rows: Annotated[int, Field(ge=1)] = 256
+    max_queued_rows: Annotated[int, Field(ge=1)] = 4096
+    refuse_out_of_range: bool = False
+    cache_ttl_s: Annotated[float, Field(ge=0, strict=False)] = (
+        0.0  # 0 is no cache; only for what always answers alike
+    )
+    hedge_share: Share = 0.0  # of the calls, sent to a second replica too when the first is slow
+    fallback: tuple[Fallback, ...] = Field(
+        default=(), strict=False
+    )  # tried in order when the version cannot answer
+    default_answer: str | float | None = None  # what the fallback `default` says: a class or a number
+    recording: Literal["standard", "fsync", "broker"] = "standard"  # what an answer waits for
+    when_records_full: Literal["refuse", "count"] = "refuse"
+
+
+class Step(Section):
+    """One canary step: a share of the units until enough rows were served by both arms together."""
+
+    weight_percent: Annotated[float, Field(gt=0, le=100, strict=False)]
+    min_rows: Rows = 60
+
+
+class Rollout(Section):
+    """A version's way to users."""
+
+    steps: tuple[Step, ...] = Field(
+        default=(Step(weight_percent=5, min_rows=60), Step(weight_percent=25, min_rows=60)), strict=False
+    )
+    bake_rows: Rows = 80
+    deadline_s: Annotated[float, Field(gt=0, strict=False)] = 3600.0
+    warm_deadline_s: Annotated[float, Field(gt=0, strict=False)] = 120.0
+    max_latency_ms: Annotated[float, Field(gt=0, strict=False)] = 1000.0
+    alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+
+
+class Drift(Section):
+    """What drift_detection watches, in rows."""
+
+    block_rows: Annotated[int, Field(ge=1)] = 48
+    window_rows: Annotated[int, Field(ge=10)] = 1344
+    data_threshold: Share = 0.1
+    prediction_threshold: Share = 0.1
+    adwin_delta: Share = 0.002
+    page_hinkley_delta: Share = 0.01  # error share a block may exceed the mean without being counted
+    page_hinkley_threshold: Annotated[float, Field(gt=0, strict=False)] = 0.4
+    page_hinkley_min_blocks: Annotated[int, Field(ge=2)] = 7
+    performance_window_rows: Annotated[int, Field(ge=10)] = 336
+    performance_drop: Share = 0.05
+    quality_threshold: Share = 0.05  # missing or outside values beyond what the training data had
+
+
+class Retraining(Section):
+    """When and on what a new version is trained."""
+
+    windows: tuple[Window, ...] = Field(default=("all", "since_drift", "sliding"), min_length=1, strict=False)
+    sliding_rows: Annotated[int, Field(ge=10)] = 4032
+    holdout_rows: Annotated[int, Field(ge=10)] = 336
+    min_rows: Annotated[int, Field(ge=10)] = 672
+    min_rows_per_class: Rows = 30
+    margin: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    cool_down_rows: Rows = 336
+    max_cool_down_rows: Rows = 2688
+    max_staleness_rows: Rows = 1344
+    secondary_rows: Rows = 336  # so long must two weaker signals last together
+    drifted_features_share: Share = 0.5  # so many features must drift for data drift to count
+    open_request_timeout_s: Annotated[float, Field(gt=0, strict=False)] = 3600.0
+    keep_rows: Annotated[int, Field(ge=10)] = 200_000
+    automatic: bool = True
+
+
+class Slo(Section):
+    """Service level objectives."""
+
+    availability: Share = 0.999
+    latency_p99_ms: Annotated[float, Field(gt=0, strict=False)] = 250.0
