@@ -55,7 +55,8 @@ def ray_part(layout: Layout, ports: Mapping[str, int]) -> Part:
         # Ray's processes hide their environment: this directory is how `down` knows them.
         directory=layout.data(NAME),
         prepare=prepare,
-        stop_wait_s=25,
+        # Its replicas would drain for half a minute, but whoever sent them work has stopped before.
+        stop_wait_s=5,
         # It gives its own node 30 s to appear, fixed in its source: too little on a busy machine.
         start_attempts=3,
     )
