@@ -1,0 +1,149 @@
+"""What the gateway itself costs per request: its whole pipeline, the version answering at once.
+
+Examples:
+  PYTHONPATH=. .venv/bin/python load-tests/hot_path/measure.py
+  PYTHONPATH=. .venv/bin/python load-tests/hot_path/measure.py --profile   # where the time goes
+"""
+
+import argparse
+import asyncio
+import cProfile
+import pstats
+import statistics
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import uvloop
+
+from services.gateway.catalog import Catalog
+from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
+from services.gateway.domain.routing import Arm
+from services.gateway.handlers.predict import Predictions
+from services.gateway.keyring import KeyRing
+from services.gateway.lanes import Lanes
+from services.gateway.spool import Spool
+from slipway.clock import SystemClock
+from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from slipway.profiles import to_proto
+from slipway.stats.profile import numeric_profile
+from slipway.v1.rollout_pb2 import Arm as RouteArm
+from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
+
+FEATURES = [f"f{number}" for number in range(30)]
+SPEC = f"""
+name: bench
+task: binary
+features: [{", ".join(f"{{name: {name}, range: [-10, 10]}}" for name in FEATURES)}]
+label: {{name: y, classes: ["0", "1"]}}
+serving: {{timeout_ms: 60000}}
+"""
+PEPPER, KEY = b"p" * 32, text_of("bench", "s" * 43)
+MIB = 1024 * 1024
+
+
+class InstantVersion:
+    """Answers every call with as many rows as it was sent, in no time."""
+
+    def __init__(self) -> None:
+        self._answers: dict[int, bytes] = {}
+
+    def count_endpoints(self, _model: str, _arm: Arm) -> int:
+        """One."""
+        return 1
+
+    async def infer(self, _model: str, _arm: Arm, *, request: bytes, **_: Any) -> bytes:
+        """Label and probabilities for each row."""
+        rows = len(ModelInferRequest.FromString(request).raw_input_contents[0]) // (4 * len(FEATURES))
+        await asyncio.sleep(0)
+        if rows not in self._answers:
+            self._answers[rows] = _answer(rows)
+        return self._answers[rows]
+
+
+def _answer(rows: int) -> bytes:
+    message = ModelInferResponse(
+        raw_output_contents=[
+            b"\1\0\0\0" + b"1" if rows == 1 else (b"\1\0\0\0" + b"1") * rows,
+            bytes(8 * rows),
+        ]
+    )
+    message.outputs.add(name="label", datatype="BYTES", shape=[rows])
+    message.outputs.add(name="probabilities", datatype="FP32", shape=[rows, 2])
+    return message.SerializeToString()
+
+
+def pipeline(folder: Path) -> Predictions:
+    """The gateway's own parts, with one model at one version."""
+    rng = np.random.default_rng(1)
+    arm = RouteArm(version="1", digest="d" * 64, upstream="inference", role="champion", weight_ppm=1_000_000)
+    for name in FEATURES:
+        arm.profile.features.append(to_proto(numeric_profile(name, rng.normal(size=1000))))
+    catalog, keyring, clock = Catalog(), KeyRing(PEPPER), SystemClock()
+    catalog.apply_spec(ModelSpec(name="bench", tenant="default", revision=1, yaml=SPEC))
+    catalog.apply_route(RouteTable(model="bench", epoch=1, salt="s", arms=[arm]))
+    keyring.replace([ApiKey(key_id="bench", principal="bench", tenant="default", mac=mac_of(PEPPER, KEY))])
+    spool = Spool(folder, limit_bytes=4096 * MIB, segment_bytes=16 * MIB)
+    lanes = Lanes(InstantVersion(), clock, slots=1)  # type: ignore[arg-type]
+    return Predictions(catalog, keyring, lanes=lanes, spool=spool, clock=clock, token_secret=b"t" * 32)
+
+
+def request() -> bytes:
+    """One row of 30 numbers, raw."""
+    tensor = ModelInferRequest.InferInputTensor(name="features", datatype="FP32", shape=[1, len(FEATURES)])
+    row = np.linspace(-1, 1, len(FEATURES), dtype="<f4").tobytes()
+    return ModelInferRequest(
+        model_name="bench", inputs=[tensor], raw_input_contents=[row]
+    ).SerializeToString()
+
+
+async def answer_all(predictions: Predictions, *, count: int, in_flight: int) -> float:
+    """Microseconds of this process's CPU per request."""
+    data, left = request(), count
+
+    async def caller() -> None:
+        nonlocal left
+        while left > 0:
+            left -= 1
+            await predictions.infer(data, api_key=KEY, budget_s=60.0)
+
+    before = time.process_time()
+    await asyncio.gather(*(caller() for _ in range(in_flight)))
+    return (time.process_time() - before) / count * 1e6
+
+
+async def measure(predictions: Predictions, args: argparse.Namespace) -> list[float]:
+    """CPU per request of each round, after a short one to warm up."""
+
+    async def once(count: int) -> float:
+        return await answer_all(predictions, count=count, in_flight=args.in_flight)
+
+    await once(1000)
+    if args.profile:
+        with cProfile.Profile() as profile:
+            await once(args.requests)
+        pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+        return []
+    return [await once(args.requests) for _ in range(args.rounds)]
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--requests", type=int, default=10_000, help="in each round")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--in-flight", type=int, default=128)
+    parser.add_argument("--profile", action="store_true", help="print where one round spends its time")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rounds = uvloop.run(measure(pipeline(Path(folder)), args))
+    if args.profile:
+        return
+    median, least = statistics.median(rounds), min(rounds)
+    print(f"{median:.0f} us CPU per request (median of {args.rounds}; least {least:.0f})")
+
+
+if __name__ == "__main__":
+    main()
