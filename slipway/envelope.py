@@ -55,16 +55,23 @@ def encode(topic: str, message: Message, *, key: str, event_id: str, source: str
     """
     if type(message) not in BY_NAME[topic].messages:
         raise InvalidInput(f"topic {topic} does not carry {message.DESCRIPTOR.full_name}")
+    headers = attributes(type(message), event_id, source=source, time=datetime.now(UTC).isoformat())
+    return Outgoing(topic=topic, key=key, value=message.SerializeToString(), headers=headers)
+
+
+def attributes(
+    kind: type[Message], event_id: str, *, source: str, time: str
+) -> tuple[tuple[str, bytes], ...]:
+    """The headers of an event; `time` in the form of RFC 3339."""
     headers = {
         "ce_specversion": "1.0",
         "ce_id": event_id,
         "ce_source": f"/slipway/{source}",
-        "ce_type": message.DESCRIPTOR.full_name,
-        "ce_time": datetime.now(UTC).isoformat(),
+        "ce_type": kind.DESCRIPTOR.full_name,
+        "ce_time": time,
         "content-type": PROTOBUF,
     }
-    pairs = tuple((name, text.encode()) for name, text in headers.items())
-    return Outgoing(topic=topic, key=key, value=message.SerializeToString(), headers=pairs)
+    return tuple((name, text.encode()) for name, text in headers.items())
 
 
 def decode(

@@ -3,17 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 
 from services.gateway import metrics
 from services.gateway.changes import Changes
 from services.gateway.domain.api_keys import DEFAULT_TENANT
-from services.gateway.domain.coding import Coder, coder_of
+from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import Contract, contract_of
 from services.gateway.domain.framing import frame
 from services.gateway.domain.routing import Arm, Route
+from services.gateway.record_form import RecordForm
 from services.gateway.snapshots import read_messages
 from slipway import profiles
 from slipway.errors import NotFound
@@ -34,7 +35,7 @@ class Model:
     tenant: str
     contract: Contract
     route: Route
-    coders: Mapping[str, Coder]  # by version
+    forms: Mapping[str, RecordForm]  # by version
 
 
 class Catalog:
@@ -116,12 +117,13 @@ class Catalog:
         spec, contract = self._specs.get(name), self._contracts.get(name)
         if spec is not None and contract is not None:
             table = self._routes.get(name, RouteTable(model=name))
+            route = _route(table)
             self._models[name] = Model(
                 name=name,
                 tenant=spec.tenant or DEFAULT_TENANT,
                 contract=contract,
-                route=_route(table),
-                coders={arm.version: _coder(contract, arm) for arm in table.arms},
+                route=route,
+                forms=_forms(contract, route, table),
             )
         self.changes.notify()
 
@@ -140,8 +142,12 @@ def _route(table: RouteTable) -> Route:
     return Route(model=table.model, epoch=table.epoch, salt=table.salt, arms=arms)
 
 
-def _coder(contract: Contract, arm: Any) -> Coder:
-    return coder_of(contract, [profiles.from_proto(feature) for feature in arm.profile.features])
+def _forms(contract: Contract, route: Route, table: RouteTable) -> dict[str, RecordForm]:
+    forms = {}
+    for arm, entry in zip(route.arms, table.arms, strict=True):
+        coder = coder_of(contract, [profiles.from_proto(feature) for feature in entry.profile.features])
+        forms[arm.version] = RecordForm(contract, arm, epoch=route.epoch, coder=coder)
+    return forms
 
 
 def _dump(messages: Mapping[str, Message]) -> bytes:

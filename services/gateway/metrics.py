@@ -1,5 +1,7 @@
 """What the gateway counts."""
 
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from prometheus_client import Counter, Gauge, Histogram
@@ -39,3 +41,19 @@ SPOOL_DAMAGED_BYTES = Counter(
     "Bytes of segment files that a crash or a disk spoiled",
     ["spool"],
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ArmMeters:
+    """What is counted for every answer of a version; found once, as looking up by labels has its cost."""
+
+    answered: Counter
+    rows: Counter
+    request_seconds: Histogram
+
+
+@lru_cache(maxsize=1024)
+def arm_meters(model: str, version: str) -> ArmMeters:
+    """The meters of one version."""
+    labels = (model, version)
+    return ArmMeters(REQUESTS.labels(*labels, "OK"), ROWS.labels(*labels), REQUEST_SECONDS.labels(*labels))

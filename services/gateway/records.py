@@ -1,24 +1,24 @@
 """What is kept of a prediction: one record for each answer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput
+from services.gateway.domain.coding import encode as encode_bins
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.routing import Arm
-from slipway.envelope import Outgoing, encode
-from slipway.signature import TensorSpec
+from services.gateway.record_form import RecordForm, own_context
+from services.gateway.spool import pack
+from slipway.envelope import Outgoing, attributes, encode
 from slipway.topics import PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionFailed, PredictionServed
-from slipway.v1.tensors_pb2 import FeatureBins, Payload, Tensor
 
 SOURCE: Final = "gateway"
 _MAX_MESSAGE: Final = 1000
+_ID, _TIME = "(id)", "(time)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +28,7 @@ class Prediction:
     prediction_id: str
     caller: ApiKey
     arm: Arm
+    form: RecordForm
     contract: Contract
     route_epoch: int
     unit: str
@@ -36,53 +37,24 @@ class Prediction:
     checked: CheckedInput
 
 
-def served(
-    prediction: Prediction,
-    outputs: Columns,
-    *,
-    codes: Sequence[tuple[str, bytes]],
-    now_s: float,
-    latency_s: float,
-) -> Outgoing:
-    """The record of an answer."""
-    signature, rows = prediction.contract.signature, prediction.checked.rows
-    record = PredictionServed(
-        context=_context(prediction, now_s=now_s, latency_s=latency_s),
-        payload=Payload(
-            inputs=_tensors(signature.inputs, prediction.checked.columns, rows=rows),
-            outputs=_tensors(signature.outputs, outputs, rows=rows),
-        ),
-        feature_bins=[FeatureBins(feature=feature, codes=code) for feature, code in codes],
-        flags=prediction.checked.flags,
-    )
-    return encode(
-        PREDICTIONS.name,
-        record,
-        key=prediction.prediction_id,
-        event_id=prediction.prediction_id,
-        source=SOURCE,
-    )
+def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s: float) -> bytes:
+    """The record of an answer, packed for the spool."""
+    form, checked, caller = prediction.form, prediction.checked, prediction.caller
+    own = _own_context(prediction, now_s=now_s, latency_s=latency_s)
+    parts = [
+        _line(prediction.prediction_id, now_s),
+        form.context(own, tenant=caller.tenant, principal=caller.principal),
+        form.payload(checked.columns, outputs, rows=checked.rows),
+        form.feature_bins(encode_bins(form.coder, checked)),
+    ]
+    if checked.flags:
+        parts.append(PredictionServed(flags=checked.flags).SerializeToString())
+    return b"".join(parts)
 
 
-def failed(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> Outgoing:
-    """The record of a failure that reached an arm."""
-    record = PredictionFailed(
-        context=_context(prediction, now_s=now_s, latency_s=latency_s),
-        code=code,
-        message=message[:_MAX_MESSAGE],
-    )
-    return encode(
-        PREDICTIONS.name,
-        record,
-        key=prediction.prediction_id,
-        event_id=prediction.prediction_id,
-        source=SOURCE,
-    )
-
-
-def _context(prediction: Prediction, *, now_s: float, latency_s: float) -> PredictionContext:
-    return PredictionContext(
-        prediction_id=prediction.prediction_id,
+def failed(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:
+    """The record of a failure that reached an arm, packed for the spool."""
+    context = PredictionContext(
         tenant=prediction.caller.tenant,
         principal=prediction.caller.principal,
         model=prediction.contract.model,
@@ -90,17 +62,36 @@ def _context(prediction: Prediction, *, now_s: float, latency_s: float) -> Predi
         digest=prediction.arm.digest,
         arm=prediction.arm.role,
         route_epoch=prediction.route_epoch,
+    )
+    context.MergeFrom(_own_context(prediction, now_s=now_s, latency_s=latency_s))
+    record = PredictionFailed(context=context, code=code, message=message[:_MAX_MESSAGE])
+    identity = prediction.prediction_id
+    return pack(encode(PREDICTIONS.name, record, key=identity, event_id=identity, source=SOURCE))
+
+
+def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> PredictionContext:
+    return own_context(
+        prediction.prediction_id,
         unit=prediction.unit,
         business_key=prediction.business_key,
         request_id=prediction.request_id,
-        served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
-        latency_s=latency_s,
         rows=prediction.checked.rows,
+        now_s=now_s,
+        latency_s=latency_s,
     )
 
 
-def _tensors(specs: Sequence[TensorSpec], columns: Columns, *, rows: int) -> list[Tensor]:
-    return [
-        Tensor(name=spec.name, datatype=spec.datatype, shape=(rows, *spec.shape[1:]), raw=column)
-        for spec, column in zip(specs, columns, strict=True)
-    ]
+def _line_parts() -> tuple[bytes, ...]:
+    """The first line of a packed PredictionServed, cut where its id and its time stand."""
+    headers = attributes(PredictionServed, _ID, source=SOURCE, time=_TIME)
+    line = pack(Outgoing(topic=PREDICTIONS.name, key=_ID, value=b"", headers=headers)).decode()
+    return tuple(part.encode() for part in line.replace(_TIME, _ID).split(_ID))
+
+
+_BEFORE_KEY, _BEFORE_ID, _BEFORE_TIME, _END = _line_parts()
+
+
+def _line(prediction_id: str, now_s: float) -> bytes:
+    identity = prediction_id.encode()
+    time = datetime.fromtimestamp(now_s, UTC).isoformat().encode()
+    return b"".join((_BEFORE_KEY, identity, _BEFORE_ID, identity, _BEFORE_TIME, time, _END))

@@ -6,7 +6,7 @@ the next start the torn tail is cut off. It was never acknowledged, for the answ
 
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -72,7 +72,11 @@ class Spool:
             InvalidInput: A message is larger than Kafka takes.
             Overloaded: The disk takes no more.
         """
-        data = b"".join(frame(_pack(message)) for message in messages)
+        self.append_packed([pack(message) for message in messages])
+
+    def append_packed(self, messages: Sequence[bytes]) -> None:
+        """As `append`, for messages that are in the form of `pack`."""
+        data = b"".join([_framed(message) for message in messages])
         size = self._sizes[self._current]
         try:
             written = os.write(self._descriptor, data)
@@ -200,16 +204,18 @@ class Spool:
         return self._folder / f"{number:012d}{_SUFFIX}"
 
 
-def _pack(message: Outgoing) -> bytes:
+def pack(message: Outgoing) -> bytes:
     """Topic, key and headers as one JSON line, then the value."""
     about = [message.topic, message.key, [(name, value.decode()) for name, value in message.headers]]
-    payload = orjson.dumps(about) + b"\n" + message.value
-    if len(payload) > MAX_PAYLOAD_BYTES:
+    return orjson.dumps(about) + b"\n" + message.value
+
+
+def _framed(packed: bytes) -> bytes:
+    if len(packed) > MAX_PAYLOAD_BYTES:
         raise InvalidInput(
-            f"the record would have {len(payload)} bytes, {MAX_PAYLOAD_BYTES} at most: "
-            "send fewer rows at once"
+            f"the record would have {len(packed)} bytes, {MAX_PAYLOAD_BYTES} at most: send fewer rows at once"
         )
-    return payload
+    return frame(packed)
 
 
 def _unpack(payload: bytes) -> Outgoing:

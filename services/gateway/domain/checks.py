@@ -32,6 +32,7 @@ class CheckedInput:
     columns: tuple[bytes, ...]  # raw tensors in the order of the signature
     numbers: Floats  # shape (rows, numeric features)
     outside: NDArray[np.bool_] | None  # where numbers leave their range; None where none does
+    has_missing: bool  # a NaN among the numbers
     texts: Mapping[str, list[str]]  # categorical features
     flags: tuple[str, ...]
 
@@ -43,15 +44,16 @@ def check_inputs(contract: Contract, tensors: Sequence[InputTensor]) -> CheckedI
         InvalidInput: Names what is wrong, and where.
     """
     wanted = contract.signature.inputs
-    by_name = _by_name(tensors, wanted)
-    ordered = [by_name[spec.name] for spec in wanted]
+    ordered = _in_order(tensors, wanted)
     rows = _rows(ordered[0], contract.max_batch_rows)
     for spec, tensor in zip(wanted, ordered, strict=True):
         _check_form(spec, tensor, rows=rows)
-    numbers = _numbers(contract, by_name, rows=rows)
-    _check_numbers(contract, numbers)
-    texts = {f.name: _texts(f, by_name[f.name], rows=rows) for f in contract.categorical}
-    outside = _outside(contract, numbers)
+    numbers = _numbers(contract, ordered, rows=rows)
+    # Most requests hold nothing unusual, and one comparison of bytes tells.
+    is_usual = _is_within(contract, numbers)
+    has_missing = not is_usual and _check_numbers(contract, numbers)
+    texts = _all_texts(contract, ordered, rows=rows)
+    outside = None if is_usual else _outside(contract, numbers)
     flags = (*_range_flags(contract, outside), *_category_flags(contract.categorical, texts))
     if flags and contract.refuses_out_of_range:
         raise InvalidInput(f"values outside what the spec of {contract.model!r} declares: {', '.join(flags)}")
@@ -60,6 +62,7 @@ def check_inputs(contract: Contract, tensors: Sequence[InputTensor]) -> CheckedI
         columns=tuple(tensor.raw for tensor in ordered),
         numbers=numbers,
         outside=outside,
+        has_missing=has_missing,
         texts=texts,
         flags=flags,
     )
@@ -80,7 +83,12 @@ def check_outputs(contract: Contract, requested: Sequence[str]) -> tuple[str, ..
     return tuple(requested) or contract.output_names
 
 
-def _by_name(tensors: Sequence[InputTensor], wanted: Sequence[TensorSpec]) -> dict[str, InputTensor]:
+def _in_order(tensors: Sequence[InputTensor], wanted: Sequence[TensorSpec]) -> Sequence[InputTensor]:
+    """The tensors in the order of the signature."""
+    if len(tensors) == len(wanted) and all(
+        t.name == spec.name for t, spec in zip(tensors, wanted, strict=True)
+    ):
+        return tensors
     names = {spec.name for spec in wanted}
     by_name: dict[str, InputTensor] = {}
     for tensor in tensors:
@@ -93,7 +101,7 @@ def _by_name(tensors: Sequence[InputTensor], wanted: Sequence[TensorSpec]) -> di
     missing = [spec.name for spec in wanted if spec.name not in by_name]
     if missing:
         raise InvalidInput(f"input {', '.join(missing[:20])} is missing")
-    return by_name
+    return [by_name[spec.name] for spec in wanted]
 
 
 def _rows(tensor: InputTensor, limit: int) -> int:
@@ -123,25 +131,36 @@ def _check_form(spec: TensorSpec, tensor: InputTensor, *, rows: int) -> None:
         )
 
 
-def _numbers(contract: Contract, by_name: Mapping[str, InputTensor], *, rows: int) -> Floats:
+def _numbers(contract: Contract, ordered: Sequence[InputTensor], *, rows: int) -> Floats:
     width = len(contract.numeric)
     if contract.is_one_tensor:
-        return np.frombuffer(by_name[FEATURES].raw, dtype="<f4").reshape(rows, width)
+        return np.frombuffer(ordered[0].raw, dtype="<f4").reshape(rows, width)
     numbers = np.empty((rows, width), dtype=np.float32)
-    for column, name in enumerate(contract.numeric):
-        numbers[:, column] = np.frombuffer(by_name[name].raw, dtype="<f4")
+    numeric = [tensor for tensor in ordered if tensor.datatype == "FP32"]
+    for column, tensor in enumerate(numeric):
+        numbers[:, column] = np.frombuffer(tensor.raw, dtype="<f4")
     return numbers
 
 
-def _check_numbers(contract: Contract, numbers: Floats) -> None:
-    if np.isfinite(numbers).all():
-        return
+def _is_within(contract: Contract, numbers: Floats) -> bool:
+    """Whether every number is finite and in its range; False only means that it takes a closer look.
+
+    fmax and fmin pass a NaN over, so that it comes out as a bound and the bytes differ.
+    """
+    within = np.fmin(np.fmax(numbers, contract.least), contract.most)
+    return within.tobytes() == numbers.tobytes()
+
+
+def _check_numbers(contract: Contract, numbers: Floats) -> bool:
+    """Refuse what no model takes; returns whether there is a NaN."""
     infinite = np.isinf(numbers)
     if infinite.any():
         raise InvalidInput(f"{_where(contract, infinite)} is infinite")
-    refused = np.isnan(numbers) & ~contract.is_nullable
+    missing = np.isnan(numbers)
+    refused = missing & ~contract.is_nullable
     if refused.any():
         raise InvalidInput(f"{_where(contract, refused)} is NaN, and the feature is not nullable")
+    return bool(missing.any())
 
 
 def _where(contract: Contract, mask: NDArray[np.bool_]) -> str:
@@ -160,6 +179,13 @@ def _range_flags(contract: Contract, outside: NDArray[np.bool_] | None) -> list[
     if outside is None:
         return []
     return [f"out_of_range:{contract.numeric[column]}" for column in np.flatnonzero(outside.any(axis=0))]
+
+
+def _all_texts(contract: Contract, ordered: Sequence[InputTensor], *, rows: int) -> dict[str, list[str]]:
+    if not contract.categorical:
+        return {}
+    by_name = {tensor.name: tensor for tensor in ordered}
+    return {f.name: _texts(f, by_name[f.name], rows=rows) for f in contract.categorical}
 
 
 def _texts(feature: Feature, tensor: InputTensor, *, rows: int) -> list[str]:

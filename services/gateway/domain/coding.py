@@ -10,6 +10,8 @@ from services.gateway.domain.checks import CheckedInput
 from services.gateway.domain.contract import Contract
 from slipway.stats.profile import MISSING, OUTSIDE, FeatureProfile, encode_categorical
 
+Codes = NDArray[np.uint8]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coder:
@@ -17,8 +19,14 @@ class Coder:
 
     numeric: tuple[str, ...]
     columns: NDArray[np.intp]  # where they stand in the request's matrix
-    edges: NDArray[np.float64]  # shape (features, most edges), +inf where a feature has fewer
+    has_all_columns: bool  # they are the whole matrix, in its order
+    edges: NDArray[np.float32]  # shape (features, most edges), +inf where a feature has fewer
     categorical: tuple[FeatureProfile, ...]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """In the order of the codes."""
+        return (*self.numeric, *(profile.feature for profile in self.categorical))
 
 
 def coder_of(contract: Contract, profiles: Sequence[FeatureProfile]) -> Coder:
@@ -26,37 +34,43 @@ def coder_of(contract: Contract, profiles: Sequence[FeatureProfile]) -> Coder:
     by_name = {profile.feature: profile for profile in profiles}
     numeric = [(i, by_name[name]) for i, name in enumerate(contract.numeric) if name in by_name]
     most = max((len(profile.edges) for _, profile in numeric), default=0)
-    edges = np.full((len(numeric), most), np.inf)
+    edges = np.full((len(numeric), most), np.inf, dtype=np.float32)
     for row, (_, profile) in enumerate(numeric):
-        edges[row, : len(profile.edges)] = profile.edges
+        edges[row, : len(profile.edges)] = _rounded_up(profile.edges)
     return Coder(
         numeric=tuple(profile.feature for _, profile in numeric),
         columns=np.array([i for i, _ in numeric], dtype=np.intp),
+        has_all_columns=[i for i, _ in numeric] == list(range(len(contract.numeric))),
         edges=edges,
         categorical=tuple(by_name[f.name] for f in contract.categorical if f.name in by_name),
     )
 
 
-def encode(coder: Coder, checked: CheckedInput) -> list[tuple[str, bytes]]:
-    """One byte a row for each feature of the profile.
+def encode(coder: Coder, checked: CheckedInput) -> Codes:
+    """One byte for each feature of the profile and row, shape (features, rows).
 
     Numeric codes are those of `slipway.stats.profile.encode_numeric`, the number of inner edges at or
     below the value; values outside the declared range are OUTSIDE.
     """
-    codes = [
-        (profile.feature, encode_categorical(profile, checked.texts[profile.feature]).tobytes())
-        for profile in coder.categorical
-    ]
-    if coder.numeric:
-        codes += zip(coder.numeric, _numeric_codes(coder, checked), strict=True)
-    return codes
+    numeric = _numeric_codes(coder, checked)
+    if not coder.categorical:
+        return numeric
+    texts = [encode_categorical(profile, checked.texts[profile.feature]) for profile in coder.categorical]
+    return np.vstack([numeric, *texts])
 
 
-def _numeric_codes(coder: Coder, checked: CheckedInput) -> list[bytes]:
-    numbers = checked.numbers[:, coder.columns].astype(np.float64)
-    codes = (coder.edges[None, :, :] <= numbers[:, :, None]).sum(axis=2, dtype=np.uint8)
-    codes[np.isnan(numbers)] = MISSING
+def _numeric_codes(coder: Coder, checked: CheckedInput) -> Codes:
+    numbers = checked.numbers if coder.has_all_columns else checked.numbers[:, coder.columns]
+    codes: Codes = (coder.edges <= numbers[:, :, None]).sum(axis=2, dtype=np.uint8)
+    if checked.has_missing:
+        codes[np.isnan(numbers)] = MISSING
     if checked.outside is not None:
         codes[checked.outside[:, coder.columns]] = OUTSIDE
-    by_feature = np.ascontiguousarray(codes.T)
-    return [column.tobytes() for column in by_feature]
+    return codes.T
+
+
+def _rounded_up(edges: Sequence[float]) -> NDArray[np.float32]:
+    """The least single-precision numbers not below the edges: FP32 compares with both alike."""
+    exact = np.array(edges, dtype=np.float64)
+    single = exact.astype(np.float32)
+    return np.where(single < exact, np.nextafter(single, np.float32(np.inf)), single)

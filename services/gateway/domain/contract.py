@@ -22,6 +22,8 @@ class Contract:
     numeric: tuple[str, ...]
     low: Floats  # shape (numeric features,), -inf where the spec gives no range
     high: Floats
+    least: Floats  # as low and high, but the largest finite numbers where the spec gives no range
+    most: Floats
     is_nullable: NDArray[np.bool_]
     categorical: tuple[Feature, ...]
     is_one_tensor: bool  # a single `features` tensor in place of one tensor per feature
@@ -48,6 +50,8 @@ def contract_of(spec: Spec) -> Contract:
         numeric=tuple(feature.name for feature in numeric),
         low=bounds[:, 0].copy(),
         high=bounds[:, 1].copy(),
+        least=np.nan_to_num(bounds[:, 0]),
+        most=np.nan_to_num(bounds[:, 1]),
         is_nullable=np.array([feature.nullable for feature in numeric], dtype=np.bool_),
         categorical=tuple(feature for feature in spec.features if feature.type == "categorical"),
         is_one_tensor=len(numeric) == len(spec.features),

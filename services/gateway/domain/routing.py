@@ -1,7 +1,7 @@
 """Which version answers: a pure function of the route table and the sticky unit."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from slipway.errors import NotFound, Unavailable
@@ -32,6 +32,12 @@ class Route:
     epoch: int
     salt: str
     arms: tuple[Arm, ...]
+    sharing: tuple[Arm, ...] = field(init=False)  # those with traffic, in the order of their ranges
+
+    def __post_init__(self) -> None:
+        weighted = [arm for arm in self.arms if arm.weight_ppm > 0]
+        in_order = tuple(sorted(weighted, key=lambda arm: _ORDER.get(arm.role, _LAST)))
+        object.__setattr__(self, "sharing", in_order)
 
 
 def bucket_of(unit: str, salt: str) -> int:
@@ -40,21 +46,17 @@ def bucket_of(unit: str, salt: str) -> int:
     return int.from_bytes(digest, "big") % BUCKETS
 
 
-def ordered(route: Route) -> tuple[Arm, ...]:
-    """The arms that share the traffic, in the order of their ranges."""
-    weighted = [arm for arm in route.arms if arm.weight_ppm > 0]
-    return tuple(sorted(weighted, key=lambda arm: _ORDER.get(arm.role, _LAST)))
-
-
 def choose(route: Route, unit: str) -> Arm:
     """The arm that answers `unit`.
 
     Raises:
         Unavailable: No arm has any traffic yet.
     """
-    arms = ordered(route)
+    arms = route.sharing
     if not arms:
         raise Unavailable(f"model {route.model!r} has no version in service yet; see `slipway status`")
+    if len(arms) == 1:
+        return arms[0]
     bucket, end = bucket_of(unit, route.salt), 0
     for arm in arms[:-1]:
         end += arm.weight_ppm

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from services.gateway.catalog import Catalog, Model
 from services.gateway.directory import Directory
-from services.gateway.domain.routing import Arm, arm_of_version, ordered
+from services.gateway.domain.routing import Arm, arm_of_version
 from services.gateway.keyring import KeyRing
 
 
@@ -34,7 +34,7 @@ class Models:
         if model is None:
             return False
         if not version:
-            return any(self._has_endpoint(model, arm) for arm in ordered(model.route))
+            return any(self._has_endpoint(model, arm) for arm in model.route.sharing)
         return any(arm.version == version and self._has_endpoint(model, arm) for arm in model.route.arms)
 
     def describe(self, name: str, version: str, *, api_key: str) -> tuple[Model, list[str]]:

@@ -12,7 +12,6 @@ from services.gateway.catalog import Catalog, Model
 from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import check_inputs, check_outputs
-from services.gateway.domain.coding import Coder, encode
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.routing import Arm, arm_of_version, choose
 from services.gateway.keyring import KeyRing
@@ -111,7 +110,7 @@ class Predictions:
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         deadline_s = start_s + min(budget for budget in budgets if budget is not None)
         columns = await self._outputs(prediction, start_s=start_s, deadline_s=deadline_s)
-        self._record(prediction, columns, coder=model.coders[prediction.arm.version], start_s=start_s)
+        self._record(prediction, columns, start_s=start_s)
         return Answer(
             model=call.model,
             version=prediction.arm.version,
@@ -136,6 +135,7 @@ class Predictions:
             prediction_id=prediction_id,
             caller=caller,
             arm=arm,
+            form=model.forms[arm.version],
             contract=model.contract,
             route_epoch=model.route.epoch,
             unit=call.unit,
@@ -167,21 +167,15 @@ class Predictions:
             metrics.REQUESTS.labels(contract.model, arm.version, "CANCELLED").inc()
             raise
 
-    def _record(self, prediction: Prediction, outputs: Columns, *, coder: Coder, start_s: float) -> None:
+    def _record(self, prediction: Prediction, outputs: Columns, *, start_s: float) -> None:
         """Keep the answer before it is given: an answer without a record must not exist."""
-        labels = (prediction.contract.model, prediction.arm.version)
         latency_s = self._clock.monotonic_s() - start_s
-        record = records.served(
-            prediction,
-            outputs,
-            codes=encode(coder, prediction.checked),
-            now_s=self._clock.now_s(),
-            latency_s=latency_s,
-        )
-        self._spool.append((record,))
-        metrics.REQUESTS.labels(*labels, "OK").inc()
-        metrics.ROWS.labels(*labels).inc(prediction.checked.rows)
-        metrics.REQUEST_SECONDS.labels(*labels).observe(latency_s)
+        record = records.served(prediction, outputs, now_s=self._clock.now_s(), latency_s=latency_s)
+        self._spool.append_packed((record,))
+        meters = metrics.arm_meters(prediction.contract.model, prediction.arm.version)
+        meters.answered.inc()
+        meters.rows.inc(prediction.checked.rows)
+        meters.request_seconds.observe(latency_s)
 
     def _record_failure(self, prediction: Prediction, error: SlipwayError, *, start_s: float) -> None:
         code = status_of(error).name
@@ -192,7 +186,7 @@ class Predictions:
             now_s=self._clock.now_s(),
             latency_s=self._clock.monotonic_s() - start_s,
         )
-        self._spool.append((record,))
+        self._spool.append_packed((record,))
         metrics.REQUESTS.labels(prediction.contract.model, prediction.arm.version, code).inc()
 
     def _parameters(self, prediction: Prediction) -> dict[str, str | int]:

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from services.gateway.domain.checks import CheckedInput, InputTensor, check_inputs
 from services.gateway.domain.coding import coder_of, encode
-from services.gateway.domain.contract import contract_of
+from services.gateway.domain.contract import Contract, contract_of
 from services.gateway.domain.elements import join
 from slipway.spec import parse
 from slipway.stats.profile import MISSING, OUTSIDE, FeatureProfile, encode_numeric
@@ -27,27 +27,36 @@ def checked(rows: list[tuple[float, float]]) -> CheckedInput:
     return check_inputs(NUMERIC, [sent])
 
 
+def by_feature(
+    profiles: list[FeatureProfile], sent: CheckedInput, contract: Contract = NUMERIC
+) -> dict[str, bytes]:
+    coder = coder_of(contract, profiles)
+    return dict(zip(coder.features, map(bytes, encode(coder, sent)), strict=True))
+
+
 @given(edges, edges, st.lists(st.tuples(values, values), min_size=1, max_size=20))
 def test_codes_are_those_of_the_profile(
     a: tuple[float, ...], b: tuple[float, ...], rows: list[tuple[float, float]]
 ) -> None:
     profiles = [FeatureProfile(feature="a", edges=a), FeatureProfile(feature="b", edges=b)]
     sent = checked(rows)
-    codes = dict(encode(coder_of(NUMERIC, profiles), sent))
+    codes = by_feature(profiles, sent)
     for column, profile in enumerate(profiles):
         assert codes[profile.feature] == encode_numeric(profile, sent.numbers[:, column]).tobytes()
 
 
 def test_features_without_a_profile_are_left_out() -> None:
-    assert encode(coder_of(NUMERIC, []), checked([(1, 2)])) == []
+    assert by_feature([], checked([(1, 2)])) == {}
 
 
 def test_values_outside_the_declared_range_have_their_own_code() -> None:
     matrix = np.array([[np.nan, 0, 2], [0, 0, 0.5]], dtype="<f4")
     sent = InputTensor(name="features", datatype="FP32", shape=(2, 3), raw=matrix.tobytes())
     profiles = [FeatureProfile(feature=name, edges=(0.0,)) for name in "ac"]
-    codes = dict(encode(coder_of(NUMERIC, profiles), check_inputs(NUMERIC, [sent])))
-    assert codes == {"a": bytes([MISSING, 1]), "c": bytes([OUTSIDE, 1])}
+    assert by_feature(profiles, check_inputs(NUMERIC, [sent])) == {
+        "a": bytes([MISSING, 1]),
+        "c": bytes([OUTSIDE, 1]),
+    }
 
 
 def test_categories_are_coded_by_their_place() -> None:
@@ -64,5 +73,6 @@ label: {name: y}
         InputTensor(name=name, datatype="BYTES", shape=(3, 1), raw=join(column))
         for name, column in columns.items()
     ]
-    coder = coder_of(contract, [FeatureProfile(feature="city", categories=("rome", "oslo"))])
-    assert encode(coder, check_inputs(contract, sent)) == [("city", bytes([1, MISSING, OUTSIDE]))]
+    profiles = [FeatureProfile(feature="city", categories=("rome", "oslo"))]
+    codes = by_feature(profiles, check_inputs(contract, sent), contract)
+    assert codes == {"city": bytes([1, MISSING, OUTSIDE])}

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.domain.routing import BUCKETS, Arm, Route, arm_of_version, bucket_of, choose, ordered
+from services.gateway.domain.routing import BUCKETS, Arm, Route, arm_of_version, bucket_of, choose
 from slipway.errors import NotFound, Unavailable
 
 
@@ -53,7 +53,7 @@ def test_the_whole_range_belongs_to_a_sole_arm() -> None:
 
 
 def test_arms_without_weight_get_nothing() -> None:
-    assert [a.version for a in ordered(route(0))] == ["1"]
+    assert [a.version for a in route(0).sharing] == ["1"]
     with pytest.raises(Unavailable, match="'m' has no version in service"):
         choose(Route(model="m", epoch=1, salt="", arms=(arm("1", "warming", 0),)), "u")
 

@@ -1,0 +1,132 @@
+"""The record of an answer as bytes; what all answers of one arm have in common is serialized once."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import numpy as np
+from google.protobuf.timestamp_pb2 import Timestamp
+from numpy.typing import NDArray
+
+from services.gateway.domain.batching import Columns
+from services.gateway.domain.coding import Coder
+from services.gateway.domain.contract import Contract
+from services.gateway.domain.routing import Arm
+from services.gateway.domain.wire_format import field
+from slipway.signature import TensorSpec
+from slipway.v1.predictions_pb2 import PredictionContext, PredictionServed
+from slipway.v1.tensors_pb2 import FeatureBins, Payload, Tensor
+
+_PAYLOAD: Final = PredictionServed.PAYLOAD_FIELD_NUMBER
+_BINS: Final = PredictionServed.FEATURE_BINS_FIELD_NUMBER
+_INPUTS: Final = Payload.INPUTS_FIELD_NUMBER
+_OUTPUTS: Final = Payload.OUTPUTS_FIELD_NUMBER
+_RAW: Final = Tensor.RAW_FIELD_NUMBER
+_FEATURE: Final = FeatureBins.FEATURE_FIELD_NUMBER
+_CODES: Final = FeatureBins.CODES_FIELD_NUMBER
+_MOST_CALLERS: Final = 1024
+_MOST_SIZES: Final = 64  # requests of so many different row counts have their parts at hand
+
+K = TypeVar("K")
+V = TypeVar("V")
+Heads = tuple[tuple[bytes, ...], tuple[bytes, ...]]  # of the input and output tensors
+
+
+class RecordForm:
+    """The form that the answers of one arm, under one route table, are recorded in."""
+
+    def __init__(self, contract: Contract, arm: Arm, *, epoch: int, coder: Coder) -> None:
+        self.coder = coder
+        self._signature = contract.signature
+        self._arm = PredictionContext(
+            model=contract.model, version=arm.version, digest=arm.digest, arm=arm.role, route_epoch=epoch
+        )
+        self._contexts: dict[tuple[str, str], bytes] = {}
+        self._heads: dict[int, Heads] = {}
+        self._bins: dict[int, tuple[NDArray[np.uint8], NDArray[np.intp]]] = {}
+
+    def context(self, own: PredictionContext, *, tenant: str, principal: str) -> bytes:
+        """The context of a PredictionServed; `own` holds what no other prediction shares."""
+        shared = self._contexts.get((tenant, principal))
+        if shared is None:
+            about = PredictionContext(tenant=tenant, principal=principal)
+            about.MergeFrom(self._arm)
+            shared = PredictionServed(context=about).SerializeToString()
+            _remember(self._contexts, (tenant, principal), shared, most=_MOST_CALLERS)
+        return shared + PredictionServed(context=own).SerializeToString()
+
+    def payload(self, columns: Columns, outputs: Columns, *, rows: int) -> bytes:
+        """The payload of a PredictionServed."""
+        heads = self._heads.get(rows)
+        if heads is None:
+            signature = self._signature
+            heads = _tensor_heads(signature.inputs, rows), _tensor_heads(signature.outputs, rows)
+            _remember(self._heads, rows, heads, most=_MOST_SIZES)
+        inputs = [
+            field(_INPUTS, head + field(_RAW, raw)) for head, raw in zip(heads[0], columns, strict=True)
+        ]
+        results = [
+            field(_OUTPUTS, head + field(_RAW, raw)) for head, raw in zip(heads[1], outputs, strict=True)
+        ]
+        return field(_PAYLOAD, b"".join(inputs + results))
+
+    def feature_bins(self, codes: NDArray[np.uint8]) -> bytes:
+        """The feature_bins of a PredictionServed.
+
+        Args:
+            codes: Shape (features of the coder, rows).
+        """
+        rows = codes.shape[1]
+        known = self._bins.get(rows)
+        if known is None:
+            known = _bins_form(self.coder.features, rows)
+            _remember(self._bins, rows, known, most=_MOST_SIZES)
+        blank, places = known
+        filled = blank.copy()
+        filled[places] = codes.ravel()
+        return filled.tobytes()
+
+
+def own_context(
+    prediction_id: str,
+    *,
+    unit: str,
+    business_key: str,
+    request_id: str,
+    rows: int,
+    now_s: float,
+    latency_s: float,
+) -> PredictionContext:
+    """What no other prediction shares."""
+    return PredictionContext(
+        prediction_id=prediction_id,
+        unit=unit,
+        business_key=business_key,
+        request_id=request_id,
+        served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
+        latency_s=latency_s,
+        rows=rows,
+    )
+
+
+def _tensor_heads(specs: Sequence[TensorSpec], rows: int) -> tuple[bytes, ...]:
+    """Each tensor without its bytes."""
+    return tuple(
+        Tensor(name=spec.name, datatype=spec.datatype, shape=(rows, *spec.shape[1:])).SerializeToString()
+        for spec in specs
+    )
+
+
+def _bins_form(features: Sequence[str], rows: int) -> tuple[NDArray[np.uint8], NDArray[np.intp]]:
+    """The field with all codes 0, and where the codes stand, feature by feature."""
+    blank = b""
+    places: list[int] = []
+    for feature in features:
+        blank += field(_BINS, field(_FEATURE, feature.encode()) + field(_CODES, bytes(rows)))
+        places += range(len(blank) - rows, len(blank))
+    return np.frombuffer(blank, dtype=np.uint8), np.array(places, dtype=np.intp)
+
+
+def _remember(kept: dict[K, V], key: K, value: V, *, most: int) -> None:
+    if len(kept) >= most:
+        kept.clear()
+    kept[key] = value
