@@ -64,13 +64,14 @@ def read_call(data: bytes) -> InferCall:
         message = ModelInferRequest.FromString(data)
     except DecodeError as error:
         raise InvalidInput(f"the bytes are not an inference.ModelInferRequest: {error}") from error
+    parameters = message.parameters
     return InferCall(
         model=message.model_name,
         version=message.model_version,
         request_id=_bounded("id", message.id),
-        unit=_text_parameter(message.parameters, "slipway_unit"),
-        business_key=_text_parameter(message.parameters, "slipway_key"),
-        timeout_s=_timeout_s(message.parameters),
+        unit=_text_parameter(parameters, "slipway_unit") if parameters else "",
+        business_key=_text_parameter(parameters, "slipway_key") if parameters else "",
+        timeout_s=_timeout_s(parameters) if parameters else None,
         tensors=_tensors(message),
         outputs=tuple(output.name for output in message.outputs),
         is_raw=bool(message.raw_input_contents),
