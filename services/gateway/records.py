@@ -21,7 +21,8 @@ _MAX_MESSAGE: Final = 1000
 _ID, _TIME = "(id)", "(time)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
 class Prediction:
     """Who asked whom for what."""
 

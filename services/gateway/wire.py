@@ -26,7 +26,8 @@ _TYPED: Final = {
 _MAX_TEXT: Final = 1024
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
 class InferCall:
     """A ModelInfer request, taken apart and not yet checked against a model."""
 
@@ -41,7 +42,8 @@ class InferCall:
     is_raw: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
 class Answer:
     """What goes back to the caller."""
 
@@ -73,7 +75,7 @@ def read_call(data: bytes) -> InferCall:
         business_key=_text_parameter(parameters, "slipway_key") if parameters else "",
         timeout_s=_timeout_s(parameters) if parameters else None,
         tensors=_tensors(message),
-        outputs=tuple(output.name for output in message.outputs),
+        outputs=tuple([output.name for output in message.outputs]) if message.outputs else (),
         is_raw=bool(message.raw_input_contents),
     )
 
@@ -133,7 +135,7 @@ def write_answer(answer: Answer) -> bytes:
 def _tensors(message: ModelInferRequest) -> tuple[InputTensor, ...]:
     raws = message.raw_input_contents
     if not raws:
-        return tuple(_input(t, _typed_to_raw(t.name, t.datatype, t.contents)) for t in message.inputs)
+        return tuple([_input(t, _typed_to_raw(t.name, t.datatype, t.contents)) for t in message.inputs])
     if len(raws) != len(message.inputs):
         raise InvalidInput(
             f"{len(message.inputs)} inputs, but {len(raws)} raw_input_contents: send one for each, in order"
@@ -144,7 +146,7 @@ def _tensors(message: ModelInferRequest) -> tuple[InputTensor, ...]:
                 f"input {tensor.name[:60]!r} has contents, and the request has raw_input_contents: "
                 "send all tensors one way"
             )
-    return tuple(_input(t, raw) for t, raw in zip(message.inputs, raws, strict=True))
+    return tuple([_input(t, raw) for t, raw in zip(message.inputs, raws, strict=True)])
 
 
 def _input(tensor: Any, raw: bytes) -> InputTensor:

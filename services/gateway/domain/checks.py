@@ -14,7 +14,8 @@ from slipway.signature import FEATURES, TensorSpec
 from slipway.spec_sections import Feature
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
 class InputTensor:
     """One tensor as it was sent, in raw form."""
 
@@ -24,7 +25,8 @@ class InputTensor:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
 class CheckedInput:
     """A request that the model can answer."""
 
@@ -59,7 +61,7 @@ def check_inputs(contract: Contract, tensors: Sequence[InputTensor]) -> CheckedI
         raise InvalidInput(f"values outside what the spec of {contract.model!r} declares: {', '.join(flags)}")
     return CheckedInput(
         rows=rows,
-        columns=tuple(tensor.raw for tensor in ordered),
+        columns=tuple([tensor.raw for tensor in ordered]),
         numbers=numbers,
         outside=outside,
         has_missing=has_missing,
