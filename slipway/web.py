@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
+from math import ceil
 from typing import Any, Final
 
 import uvicorn
@@ -28,6 +29,13 @@ STATUS: Final[dict[type[SlipwayError], int]] = {
 def status_of(error: SlipwayError) -> int:
     """The HTTP status of an error, or of the nearest kind that it is a kind of."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def retry_headers(error: SlipwayError) -> dict[str, str]:
+    """`Retry-After` in whole seconds, where an error knows when to try again."""
+    if isinstance(error, errors.Overloaded) and error.retry_after_s is not None:
+        return {"retry-after": str(ceil(error.retry_after_s))}
+    return {}
 
 
 def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
@@ -58,7 +66,9 @@ def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
 
     @app.exception_handler(SlipwayError)
     async def translate(_request: Request, error: SlipwayError) -> ORJSONResponse:
-        return ORJSONResponse({"error": str(error)}, status_code=status_of(error))
+        return ORJSONResponse(
+            {"error": str(error)}, status_code=status_of(error), headers=retry_headers(error)
+        )
 
     return app
 
