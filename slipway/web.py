@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager, nullcontext, suppress
 from math import ceil
 from typing import Any, Final
 
+import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import ORJSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slipway import errors
@@ -65,9 +65,12 @@ def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(SlipwayError)
-    async def translate(_request: Request, error: SlipwayError) -> ORJSONResponse:
-        return ORJSONResponse(
-            {"error": str(error)}, status_code=status_of(error), headers=retry_headers(error)
+    async def translate(_request: Request, error: SlipwayError) -> Response:
+        return Response(
+            orjson.dumps({"error": str(error)}),
+            status_code=status_of(error),
+            headers=retry_headers(error),
+            media_type="application/json",
         )
 
     return app
