@@ -42,9 +42,13 @@ class Conflict(SlipwayError):
 
 
 class Overloaded(SlipwayError):
-    """A bounded queue is full."""
+    """A bounded queue is full, or an answer would come too late; `retry_after_s` says when to try again."""
 
     retriable = True
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class Unavailable(SlipwayError):

@@ -7,11 +7,10 @@ the reason, and the partition goes on.
 
 import asyncio
 import logging
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
@@ -19,6 +18,7 @@ from prometheus_client import Counter
 
 from slipway.envelope import Event, Outgoing, decode
 from slipway.errors import InvalidInput, SlipwayError, Unavailable
+from slipway.kafka_batches import batches_of
 from slipway.topics import dead_letter_topic
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Producer:
         try:
             async with asyncio.timeout(_SEND_DEADLINE_S):
                 delivered = []
-                for topic, partition, batch in await _batches(current, messages):
+                for topic, partition, batch in await batches_of(current, messages):
                     delivered.append(await current.send_batch(batch, topic, partition=partition))
                 await asyncio.gather(*delivered)
         except (KafkaError, TimeoutError) as error:
@@ -100,30 +100,6 @@ class Producer:
                 await _abandon(self._producer)
                 self._producer, self._broken = fresh, None
             return self._producer
-
-
-async def _batches(producer: AIOKafkaProducer, messages: Iterable[Outgoing]) -> list[tuple[str, int, Any]]:
-    """The messages as (topic, partition, batch), in order: a future for each batch, not for each message."""
-    batches: list[tuple[str, int, Any]] = []
-    latest: dict[tuple[str, int], Any] = {}
-    partitions: dict[str, int] = {}
-    for m in messages:
-        if m.topic not in partitions:
-            partitions[m.topic] = len(await producer.partitions_for(m.topic))
-        key = m.key.encode()
-        place = m.topic, partition_of(key, partitions[m.topic])
-        batch = latest.get(place)
-        entry = {"timestamp": None, "key": key, "value": m.value, "headers": list(m.headers)}
-        if batch is None or batch.append(**entry) is None:
-            batch = latest[place] = producer.create_batch()
-            batches.append((*place, batch))
-            batch.append(**entry)
-    return batches
-
-
-def partition_of(key: bytes, partitions: int) -> int:
-    """Where a key belongs: by its CRC-32, as in librdkafka; Java's murmur2 is slow in Python."""
-    return zlib.crc32(key) % partitions
 
 
 async def _abandon(producer: AIOKafkaProducer) -> None:

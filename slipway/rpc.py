@@ -2,8 +2,9 @@
 
 import hmac
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from math import ceil
 from typing import Any, Final
 
 import grpc
@@ -38,13 +39,25 @@ def status_of(error: SlipwayError) -> grpc.StatusCode:
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), grpc.StatusCode.INTERNAL)
 
 
+def retry_metadata(error: SlipwayError) -> tuple[tuple[str, str], ...]:
+    """Trailing metadata that says when to try again, where an error knows.
+
+    `retry-after-ms` is for people and plain clients; `grpc-retry-pushback-ms` is what gRPC clients with a
+    retry policy obey by themselves (gRFC A6).
+    """
+    if isinstance(error, errors.Overloaded) and error.retry_after_s is not None:
+        milliseconds = str(ceil(error.retry_after_s * 1000))
+        return (("retry-after-ms", milliseconds), ("grpc-retry-pushback-ms", milliseconds))
+    return ()
+
+
 @asynccontextmanager
 async def aborting(context: Any) -> AsyncIterator[None]:
     """Turn a SlipwayError inside the block into the RPC's status."""
     try:
         yield
     except SlipwayError as error:
-        await context.abort(status_of(error), str(error))
+        await context.abort(status_of(error), str(error), retry_metadata(error))
 
 
 @contextmanager
@@ -89,7 +102,11 @@ class RpcServer:
     """A grpc.aio server with health and reflection; `ready` is what the health service says."""
 
     def __init__(
-        self, *, interceptors: tuple[Any, ...] = (), max_message_bytes: int = MAX_MESSAGE_BYTES
+        self,
+        *,
+        interceptors: tuple[Any, ...] = (),
+        max_message_bytes: int = MAX_MESSAGE_BYTES,
+        options: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.server = grpc.aio.server(
             interceptors=interceptors,
@@ -97,6 +114,7 @@ class RpcServer:
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
                 ("grpc.so_reuseport", 0),
+                *options,
             ],
         )
         self.health = health.aio.HealthServicer()

@@ -3,11 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
+from math import ceil
 from typing import Any, Final
 
+import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import ORJSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slipway import errors
@@ -28,6 +29,13 @@ STATUS: Final[dict[type[SlipwayError], int]] = {
 def status_of(error: SlipwayError) -> int:
     """The HTTP status of an error, or of the nearest kind that it is a kind of."""
     return next((STATUS[kind] for kind in type(error).__mro__ if kind in STATUS), 500)
+
+
+def retry_headers(error: SlipwayError) -> dict[str, str]:
+    """`Retry-After` in whole seconds, where an error knows when to try again."""
+    if isinstance(error, errors.Overloaded) and error.retry_after_s is not None:
+        return {"retry-after": str(ceil(error.retry_after_s))}
+    return {}
 
 
 def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
@@ -57,8 +65,13 @@ def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
 
     @app.exception_handler(SlipwayError)
-    async def translate(_request: Request, error: SlipwayError) -> ORJSONResponse:
-        return ORJSONResponse({"error": str(error)}, status_code=status_of(error))
+    async def translate(_request: Request, error: SlipwayError) -> Response:
+        return Response(
+            orjson.dumps({"error": str(error)}),
+            status_code=status_of(error),
+            headers=retry_headers(error),
+            media_type="application/json",
+        )
 
     return app
 

@@ -16,7 +16,7 @@ from services.gateway.handlers.predict import Predictions
 from services.gateway.store import KeyRow
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.oip import open_inference_pb2 as oip
-from slipway.rpc import aborting, status_of
+from slipway.rpc import aborting, retry_metadata, status_of
 from slipway.signature import TensorSpec
 from slipway.v1 import feedback_pb2, keys_pb2
 from slipway.v1.keys_pb2_grpc import KeyAdminServicer
@@ -79,7 +79,7 @@ class InferenceService:
                 budget_s=context.time_remaining(),
             )
         except SlipwayError as error:
-            await context.abort(status_of(error), str(error)[:_LONGEST_DETAILS])
+            await context.abort(status_of(error), str(error)[:_LONGEST_DETAILS], retry_metadata(error))
             raise
 
     async def ServerLive(self, _data: bytes, _context: Any) -> bytes:

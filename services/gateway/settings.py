@@ -23,6 +23,9 @@ class Settings(ServiceSettings):
     feedback_spool_limit_bytes: int = 256 * _MIB
     segment_bytes: int = 16 * _MIB
     upstream_slots: int = 1
+    keepalive_s: float = 20.0
+    connection_age_s: float = 600.0
+    connection_grace_s: float = 30.0
 
     def __post_init__(self) -> None:
         smallest = min(self.spool_limit_bytes, self.feedback_spool_limit_bytes)
@@ -34,6 +37,10 @@ class Settings(ServiceSettings):
             )
         if self.upstream_slots < 1:
             raise InvalidInput("SLIPWAY_UPSTREAM_SLOTS must be at least 1")
+        if min(self.keepalive_s, self.connection_age_s, self.connection_grace_s) <= 0:
+            raise InvalidInput(
+                "SLIPWAY_KEEPALIVE_S, SLIPWAY_CONNECTION_AGE_S and SLIPWAY_CONNECTION_GRACE_S must be above 0"
+            )
 
     def strong_secret(self, name: str) -> bytes:
         """A secret file that is long enough to be one.

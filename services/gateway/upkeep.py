@@ -45,6 +45,7 @@ class Upkeep:
                 if stop.is_set():
                     return
                 await self.tell_health()
+                self._lanes.tell()
                 if look % _PRUNE_EVERY == 0:
                     await self.prune()
                 await self._catalog.changes.wait_beyond(self._catalog.changes.revision, timeout_s=_LOOK_S)

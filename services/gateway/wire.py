@@ -37,6 +37,7 @@ class InferCall:
     unit: str
     business_key: str
     timeout_s: float | None
+    priority: int = 0  # as the protocol has it: 1 is the highest, 0 the default
     tensors: tuple[InputTensor, ...]
     outputs: tuple[str, ...]
     is_raw: bool
@@ -74,6 +75,7 @@ def read_call(data: bytes) -> InferCall:
         unit=_text_parameter(parameters, "slipway_unit") if parameters else "",
         business_key=_text_parameter(parameters, "slipway_key") if parameters else "",
         timeout_s=_timeout_s(parameters) if parameters else None,
+        priority=_priority(parameters) if parameters else 0,
         tensors=_tensors(message),
         outputs=tuple([output.name for output in message.outputs]) if message.outputs else (),
         is_raw=bool(message.raw_input_contents),
@@ -191,11 +193,20 @@ def _bounded(what: str, text: str) -> str:
 
 
 def _timeout_s(parameters: Any) -> float | None:
-    if "timeout" not in parameters:
+    microseconds = _whole_parameter(parameters, "timeout", what="a whole number of microseconds, 0 for none")
+    return microseconds / 1e6 if microseconds else None
+
+
+def _priority(parameters: Any) -> int:
+    return _whole_parameter(parameters, "priority", what="1, 2 or 3, 0 for the default") or 0
+
+
+def _whole_parameter(parameters: Any, name: str, *, what: str) -> int | None:
+    if name not in parameters:
         return None
-    value = parameters["timeout"]
+    value = parameters[name]
     kind = value.WhichOneof("parameter_choice")
     if kind not in ("int64_param", "uint64_param") or getattr(value, kind) < 0:
-        raise InvalidInput("parameter timeout must be a whole number of microseconds, 0 for none")
-    microseconds: int = getattr(value, kind)
-    return microseconds / 1e6 or None
+        raise InvalidInput(f"parameter {name} must be {what}")
+    whole: int = getattr(value, kind)
+    return whole

@@ -1,13 +1,14 @@
 """The Open Inference Protocol of one replica: raw tensors in, raw tensors out, one version."""
 
 import asyncio
+import math
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
 from services.inference.domain.version import Version
-from slipway.errors import InvalidInput, NotFound, SlipwayError
+from slipway.errors import DeadlineExceeded, InvalidInput, NotFound, SlipwayError
 from slipway.oip import open_inference_pb2 as pb
 from slipway.oip import open_inference_pb2_grpc
 from slipway.onnx_model import OnnxModel
@@ -79,28 +80,31 @@ class OpenInference(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
             try:
                 self._check_serves(request.model_name, request.model_version)
                 inputs = self._decode(request)
-                answers = await self._predict(inputs)
+                answers = await self._predict(inputs, deadline_s=_deadline_s(context))
                 return self._encode(request, answers)
             except SlipwayError:
                 self.done.failures += 1
                 raise
         raise AssertionError("aborted")
 
-    async def _predict(self, inputs: dict[str, Array]) -> dict[str, Array]:
+    async def _predict(self, inputs: dict[str, Array], *, deadline_s: float) -> dict[str, Array]:
+        """Compute, in the thread if it takes long; what is cancelled while it waits for that is not begun."""
         rows = next(iter(inputs.values())).shape[0]
         if rows * self._seconds_per_row <= _LOOP_BUDGET_S:
-            answers, seconds = self._timed(inputs)
+            answers, seconds = self._timed(inputs, deadline_s)
         else:
             loop = asyncio.get_running_loop()
-            answers, seconds = await loop.run_in_executor(self._thread, self._timed, inputs)
+            answers, seconds = await loop.run_in_executor(self._thread, self._timed, inputs, deadline_s)
         self._seconds_per_row += _SMOOTHING * (seconds / rows - self._seconds_per_row)
         self.done.requests += 1
         self.done.rows += rows
         self.done.compute_s += seconds
         return answers
 
-    def _timed(self, inputs: dict[str, Array]) -> tuple[dict[str, Array], float]:
+    def _timed(self, inputs: dict[str, Array], deadline_s: float) -> tuple[dict[str, Array], float]:
         started_s = time.perf_counter()
+        if started_s >= deadline_s:
+            raise DeadlineExceeded("the caller's time ran out before the model could begin")
         answers = self.model.predict(inputs)
         return answers, time.perf_counter() - started_s
 
@@ -158,6 +162,12 @@ class OpenInference(open_inference_pb2_grpc.GRPCInferenceServiceServicer):
                 f"this replica serves {self.version.model} version {self.version.version}, "
                 f"not {model} version {version}"
             )
+
+
+def _deadline_s(context: Any) -> float:
+    """When the caller stops waiting, on the clock of `time.perf_counter`."""
+    left_s = None if context is None else context.time_remaining()
+    return math.inf if left_s is None else time.perf_counter() + left_s
 
 
 def _metadata(tensor: TensorSpec) -> pb.ModelMetadataResponse.TensorMetadata:

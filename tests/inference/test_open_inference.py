@@ -1,6 +1,11 @@
 """The protocol of a replica over a real port: what it answers and what it refuses."""
 
+import asyncio
+import math
+import threading
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import grpc
@@ -12,6 +17,7 @@ from onnx import TensorProto, helper
 from services.inference import open_inference
 from services.inference.domain.version import Version
 from services.inference.open_inference import OpenInference
+from slipway.errors import DeadlineExceeded
 from slipway.oip import open_inference_pb2 as pb
 from slipway.oip import open_inference_pb2_grpc
 from slipway.onnx_model import OnnxModel
@@ -85,6 +91,95 @@ async def test_answers_rows(
     np.testing.assert_array_equal(arrays["probabilities"], ROWS)
     assert (servicer.done.requests, servicer.done.rows, servicer.done.failures) == (2, 6, 0)
     assert servicer.done.compute_s > 0
+
+
+class SlowModel:
+    """Stands in a model until it is let go; counts what is computed."""
+
+    def __init__(self, model: OnnxModel) -> None:
+        self._model = model
+        self.signature = model.signature
+        self.may_go, self.begun, self.computed = threading.Event(), threading.Event(), 0
+
+    def predict(self, inputs: Any) -> Any:
+        self.computed += 1
+        self.begun.set()
+        assert self.may_go.wait(30)
+        return self._model.predict(inputs)
+
+
+@pytest.fixture
+def slow(servicer: OpenInference, monkeypatch: pytest.MonkeyPatch) -> SlowModel:
+    monkeypatch.setattr(open_inference, "_LOOP_BUDGET_S", -1.0)
+    model = SlowModel(servicer.model)
+    monkeypatch.setattr(servicer, "model", model)
+    return model
+
+
+def recorded(servicer: OpenInference) -> list[Future[Any]]:
+    """What the servicer gives to its thread."""
+    submitted: list[Future[Any]] = []
+
+    class Thread(ThreadPoolExecutor):
+        def submit(self, *given: Any, **named: Any) -> Future[Any]:
+            submitted.append(super().submit(*given, **named))
+            return submitted[-1]
+
+    servicer._thread = Thread(1)
+    return submitted
+
+
+async def begun(stub: Any, slow: SlowModel) -> Any:
+    """A call that computes."""
+    call = stub.ModelInfer(_request(), timeout=30)
+    await asyncio.to_thread(slow.begun.wait, 30)
+    return call
+
+
+async def test_a_call_that_is_cancelled_while_it_waits_is_not_computed(
+    stub: Any, slow: SlowModel, servicer: OpenInference
+) -> None:
+    submitted = recorded(servicer)
+    first = await begun(stub, slow)
+    waiting = asyncio.ensure_future(stub.ModelInfer(_request(), timeout=30))
+    while len(submitted) < 2:
+        await asyncio.sleep(0.01)
+    waiting.cancel()
+    while not submitted[1].cancelled():
+        await asyncio.sleep(0.01)
+    slow.may_go.set()
+    assert (await first).model_version == "3"
+    assert (await stub.ModelInfer(_request(), timeout=30)).model_version == "3"
+    assert slow.computed == 2
+
+
+async def test_a_call_whose_time_ran_out_while_it_waited_is_not_computed(
+    stub: Any, slow: SlowModel, servicer: OpenInference
+) -> None:
+    submitted = recorded(servicer)
+    first = await begun(stub, slow)
+    waiting = asyncio.ensure_future(stub.ModelInfer(_request(), timeout=2))
+    while len(submitted) < 2 or not submitted[1].cancelled():
+        await asyncio.sleep(0.01)
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await waiting
+    assert failure.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+    slow.may_go.set()
+    assert (await first).model_version == "3"
+    assert (await stub.ModelInfer(_request(), timeout=30)).model_version == "3"
+    assert slow.computed == 2
+
+
+@pytest.mark.parametrize("budget_s", [-1.0, 100.0], ids=["in the thread", "in the loop"])
+async def test_the_time_is_looked_at_right_before_the_model_begins(
+    servicer: OpenInference, monkeypatch: pytest.MonkeyPatch, budget_s: float
+) -> None:
+    monkeypatch.setattr(open_inference, "_LOOP_BUDGET_S", budget_s)
+    inputs = {"features": ROWS}
+    with pytest.raises(DeadlineExceeded, match="before the model could begin"):
+        await servicer._predict(inputs, deadline_s=time.perf_counter() - 0.001)
+    assert servicer.done.requests == 0
+    assert await servicer._predict(inputs, deadline_s=math.inf)
 
 
 async def test_gives_the_outputs_that_are_asked_for(stub: Any) -> None:

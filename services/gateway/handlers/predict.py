@@ -8,16 +8,29 @@ from typing import Final
 from prometheus_client import Counter
 
 from services.gateway import metrics, records, wire
+from services.gateway.arm_metrics import arm_metrics
 from services.gateway.catalog import Catalog, Model
 from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import check_inputs, check_outputs
 from services.gateway.domain.contract import Contract
+from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, arm_of_version, choose
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
 from services.gateway.records import Prediction
 from services.gateway.spool import Spool
+from services.gateway.stages import (
+    AUTHENTICATE,
+    CHECK,
+    PARSE,
+    RECORD,
+    ROUTE,
+    SERIALIZE,
+    UNMEASURED,
+    Stages,
+    StageSampler,
+)
 from services.gateway.wire import Answer, InferCall
 from slipway import tokens
 from slipway.clock import Clock
@@ -49,7 +62,6 @@ _MODEL: Final = _Refusing("model")
 _INPUT: Final = _Refusing("input")
 _ROUTE: Final = _Refusing("route")
 _SPOOL_FULL: Final = _Refusing("spool_full")
-_QUEUE_FULL: Final = _Refusing("queue_full")
 
 
 class Predictions:
@@ -71,6 +83,7 @@ class Predictions:
         self._spool = spool
         self._clock = clock
         self._token_secret = token_secret
+        self._sampler = StageSampler()
 
     def identify(self, api_key: str) -> ApiKey:
         """Who calls; asked before a byte of the request is parsed.
@@ -91,26 +104,39 @@ class Predictions:
         Raises:
             SlipwayError: Refused, or the version failed; said in words for the caller.
         """
+        stages = self._sampler.begin()
         caller = self.identify(api_key)
+        stages.lap(AUTHENTICATE)
         with _MESSAGE:
             call = wire.read_call(data)
-        return wire.write_answer(await self.answer(caller, call, budget_s=budget_s))
+        stages.lap(PARSE)
+        reply = wire.write_answer(await self.answer(caller, call, budget_s=budget_s, stages=stages))
+        stages.lap(SERIALIZE)
+        stages.tell(call.model)
+        return reply
 
-    async def answer(self, caller: ApiKey, call: InferCall, *, budget_s: float | None) -> Answer:
+    async def answer(
+        self, caller: ApiKey, call: InferCall, *, budget_s: float | None, stages: Stages = UNMEASURED
+    ) -> Answer:
         """Answer a parsed request of a known caller, whatever protocol it came by; it is recorded first.
 
         Raises:
             SlipwayError: As for `infer`.
         """
         start_s = self._clock.monotonic_s()
-        model, prediction = self._admit(caller, call)
+        model, prediction = self._admit(caller, call, stages=stages)
         contract = model.contract
         with _INPUT:
             wanted = check_outputs(contract, call.outputs)
+            level = level_of(call.priority)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         deadline_s = start_s + min(budget for budget in budgets if budget is not None)
-        columns = await self._outputs(prediction, start_s=start_s, deadline_s=deadline_s)
+        stages.lap(ROUTE)
+        columns = await self._outputs(
+            prediction, start_s=start_s, deadline_s=deadline_s, level=level, stages=stages
+        )
         self._record(prediction, columns, start_s=start_s)
+        stages.lap(RECORD)
         return Answer(
             model=call.model,
             version=prediction.arm.version,
@@ -121,12 +147,13 @@ class Predictions:
             outputs=_chosen(contract, columns, wanted=wanted),
         )
 
-    def _admit(self, caller: ApiKey, call: InferCall) -> tuple[Model, Prediction]:
+    def _admit(self, caller: ApiKey, call: InferCall, *, stages: Stages) -> tuple[Model, Prediction]:
         """What is asked, whether it may be, and which arm answers."""
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         with _INPUT:
             checked = check_inputs(model.contract, call.tensors)
+        stages.lap(CHECK)
         self._check_spool()
         prediction_id = new_id()
         with _ROUTE:
@@ -153,13 +180,21 @@ class Predictions:
                     "new ones are taken again when Kafka is back"
                 )
 
-    async def _outputs(self, prediction: Prediction, *, start_s: float, deadline_s: float) -> Columns:
+    async def _outputs(
+        self, prediction: Prediction, *, start_s: float, deadline_s: float, level: int, stages: Stages
+    ) -> Columns:
         contract, checked, arm = prediction.contract, prediction.checked, prediction.arm
         lane = self._lanes.lane(contract.model, arm)
-        with _QUEUE_FULL:
-            lane.admit(contract, checked.rows)
+        lane.admit(contract, checked.rows, level=level, deadline_s=deadline_s)
         try:
-            return await lane.submit(contract, checked.columns, rows=checked.rows, deadline_s=deadline_s)
+            return await lane.submit(
+                contract,
+                checked.columns,
+                rows=checked.rows,
+                deadline_s=deadline_s,
+                level=level,
+                stages=stages,
+            )
         except SlipwayError as error:
             self._record_failure(prediction, error, start_s=start_s)
             raise
@@ -172,10 +207,10 @@ class Predictions:
         latency_s = self._clock.monotonic_s() - start_s
         record = records.served(prediction, outputs, now_s=self._clock.now_s(), latency_s=latency_s)
         self._spool.append_packed((record,))
-        meters = metrics.arm_meters(prediction.contract.model, prediction.arm.version)
-        meters.answered.inc()
-        meters.rows.inc(prediction.checked.rows)
-        meters.request_seconds.observe(latency_s)
+        children = arm_metrics(prediction.contract.model, prediction.arm.version)
+        children.answered.inc()
+        children.rows.inc(prediction.checked.rows)
+        children.request_seconds.observe(latency_s)
 
     def _record_failure(self, prediction: Prediction, error: SlipwayError, *, start_s: float) -> None:
         code = status_of(error).name

@@ -1,8 +1,8 @@
 """What the gateway itself costs per request: its whole pipeline, the version answering at once.
 
 Examples:
-  PYTHONPATH=. .venv/bin/python load-tests/hot_path/measure.py
-  PYTHONPATH=. .venv/bin/python load-tests/hot_path/measure.py --profile   # where the time goes
+  PYTHONPATH=. .venv/bin/python load-tests/hot_path/cost.py
+  PYTHONPATH=. .venv/bin/python load-tests/hot_path/cost.py --profile   # where the time goes
 """
 
 import argparse

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway.kafka import partition_of
+from slipway.kafka_batches import partition_of
 
 
 def test_a_key_belongs_where_librdkafka_puts_it() -> None:

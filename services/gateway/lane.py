@@ -1,0 +1,247 @@
+"""Coalescing: requests for one version that wait while it is busy go together when it is free.
+
+Work-conserving: nothing ever waits while a slot is free, so there is no window to tune. What is let in and
+who goes together is decided by `domain.lane_policy`; here are the tasks, the calls and the answers.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from services.gateway import metrics, wire
+from services.gateway.arm_metrics import arm_metrics
+from services.gateway.domain import admission, priorities
+from services.gateway.domain.batching import Columns, join_columns, split_answer
+from services.gateway.domain.contract import Contract
+from services.gateway.domain.failures import ArmFailed
+from services.gateway.domain.lane_policy import Call, LanePolicy
+from services.gateway.domain.routing import Arm
+from services.gateway.stages import COMPUTE, QUEUE, UNMEASURED, Stages
+from services.gateway.upstream import Upstream
+from slipway.clock import Clock
+from slipway.errors import DeadlineExceeded, InvalidInput, Overloaded, SlipwayError
+
+_REFUSALS: Final = {reason: metrics.REFUSALS.labels(reason) for reason in admission.REASONS}
+_EXPIRED: Final = "the time for the request ran out before the answer came"
+_UNSENT: Final = "too little time was left for an answer when the request's turn came; it was not sent"
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """A call and how many of its callers still wait."""
+
+    task: "asyncio.Task[None]"
+    callers: int
+
+
+@dataclass(slots=True, eq=False)
+class _Work:
+    columns: Columns
+    rows: int
+    size_bytes: int
+    level: int
+    deadline_s: float
+    queued_s: float
+    answer: "asyncio.Future[Columns]" = field(repr=False)
+    running: _Running | None = None
+    started_s: float = 0.0
+
+
+class Lane:
+    """The queue and the slots of one version."""
+
+    def __init__(self, arm: Arm, upstream: Upstream, *, clock: Clock, slots: int) -> None:
+        self.arm = arm
+        self._upstream = upstream
+        self._clock = clock
+        self._slots = slots
+        self._policy: LanePolicy[_Work] = LanePolicy()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing runs."""
+        return not self._policy.in_flight and not self._policy.running
+
+    def admit(
+        self,
+        contract: Contract,
+        rows: int,
+        *,
+        level: int = priorities.DEFAULT,
+        deadline_s: float | None = None,
+    ) -> None:
+        """Refuse at once what has no room, or would wait in vain.
+
+        Raises:
+            Overloaded: With the time after which to try again.
+        """
+        now_s = self._clock.monotonic_s()
+        refusal = self._policy.admit(
+            contract,
+            rows,
+            level=level,
+            deadline_s=now_s + contract.timeout_s if deadline_s is None else deadline_s,
+            now_s=now_s,
+            slots=self._capacity(contract),
+        )
+        if refusal is not None:
+            _REFUSALS[refusal.reason].inc()
+            raise Overloaded(
+                f"{contract.model!r} version {self.arm.version!r} is overloaded: {refusal.text}; "
+                f"try again in {refusal.retry_after_s:.3f} s",
+                retry_after_s=refusal.retry_after_s,
+            )
+
+    async def submit(
+        self,
+        contract: Contract,
+        columns: Columns,
+        *,
+        rows: int,
+        deadline_s: float,
+        level: int = priorities.DEFAULT,
+        stages: Stages = UNMEASURED,
+    ) -> Columns:
+        """Have rows answered, in company where there is some.
+
+        Raises:
+            SlipwayError: The version did not answer, or not in time.
+        """
+        loop = asyncio.get_running_loop()
+        now_s = self._clock.monotonic_s()
+        size_bytes = sum(map(len, columns))
+        work = _Work(columns, rows, size_bytes, level, deadline_s, now_s, loop.create_future())
+        timer = loop.call_later(max(0.0, deadline_s - now_s), _expire, work)
+        self._policy.queue(work)
+        self._dispatch(contract)
+        try:
+            answer = await work.answer
+        finally:
+            timer.cancel()
+            self._leave(work)
+        end_s = self._clock.monotonic_s()
+        stages.split((QUEUE, work.started_s - work.queued_s), (COMPUTE, end_s - work.started_s))
+        return answer
+
+    def tell(self, model: str) -> None:
+        """Set the gauges."""
+        labels = (model, self.arm.version)
+        metrics.QUEUED_ROWS.labels(*labels).set(self._policy.line.rows)
+        metrics.SLOTS_BUSY.labels(*labels).set(len(self._policy.running))
+        metrics.IN_FLIGHT_LIMIT.labels(*labels).set(self._policy.limit.value)
+
+    def _capacity(self, contract: Contract) -> int:
+        return self._slots * max(1, self._upstream.count_endpoints(contract.model, self.arm))
+
+    def _leave(self, work: _Work) -> None:
+        """A caller that left takes no room in the queue, and a call without callers no slot."""
+        running = work.running
+        if running is None:
+            self._policy.leave(work)
+            return
+        running.callers -= 1
+        if not running.callers:
+            running.task.cancel()  # which a call that has ended does not notice
+
+    def _dispatch(self, contract: Contract) -> None:
+        policy = self._policy
+        while policy.line.count and len(policy.running) < self._capacity(contract):
+            call, late = policy.start(contract, self._clock.monotonic_s())
+            if late:
+                arm_metrics(contract.model, self.arm.version).unsent.inc(len(late))
+                _fail(late, DeadlineExceeded(_UNSENT))
+            if call is not None:
+                task = asyncio.create_task(self._run(contract, call))
+                self._tasks.add(task)  # the loop itself holds tasks only weakly
+                task.add_done_callback(self._tasks.discard)
+                running = _Running(task, len(call.members))
+                for work in call.members:
+                    work.running = running
+
+    async def _run(self, contract: Contract, call: Call[_Work]) -> None:
+        try:
+            await self._answer(contract, call.members, call)
+        finally:
+            self._policy.end(call, now_s=self._clock.monotonic_s())
+            _fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
+            self._dispatch(contract)
+
+    async def _answer(self, contract: Contract, batch: Sequence[_Work], call: Call[_Work] | None) -> None:
+        try:
+            answers = await self._call(contract, batch, call)
+        except ArmFailed as error:
+            if len(batch) == 1:
+                _fail(batch, error)
+            else:
+                await self._answer_singly(contract, batch)
+        except SlipwayError as error:
+            _fail(batch, error)
+        else:
+            for work, columns in zip(batch, answers, strict=True):
+                if not work.answer.done():
+                    work.answer.set_result(columns)
+
+    async def _answer_singly(self, contract: Contract, batch: Sequence[_Work]) -> None:
+        """One request of a batch may be what the version cannot take: its neighbours must not pay."""
+        arm_metrics(contract.model, self.arm.version).single_retries.inc(len(batch))
+        for work in batch:
+            if not work.answer.done():
+                await self._answer(contract, [work], None)
+
+    async def _call(
+        self, contract: Contract, batch: Sequence[_Work], call: Call[_Work] | None
+    ) -> list[Columns]:
+        """One call to the version; `call` is None for a second try, which says nothing of its speed."""
+        children = arm_metrics(contract.model, self.arm.version)
+        start_s = self._clock.monotonic_s()
+        for work in batch:
+            work.started_s = start_s
+            children.queue_seconds.observe(start_s - work.queued_s)
+        rows = [work.rows for work in batch]
+        request = wire.write_call(
+            contract.model,
+            self.arm.version,
+            inputs=contract.signature.inputs,
+            columns=join_columns([work.columns for work in batch]),
+            rows=sum(rows),
+        )
+        deadline_s = max(work.deadline_s for work in batch)
+        data = await self._ask(contract, request, deadline_s=deadline_s, call=call)
+        children.compute_seconds.observe(self._clock.monotonic_s() - start_s)
+        children.batch_rows.observe(sum(rows))
+        try:
+            return split_answer(contract.signature.outputs, wire.read_answer(data), rows=rows)
+        except InvalidInput as error:
+            raise ArmFailed(f"version {self.arm.version!r} answered nonsense: {error}") from error
+
+    async def _ask(
+        self, contract: Contract, request: bytes, *, deadline_s: float, call: Call[_Work] | None
+    ) -> bytes:
+        """Call the version and learn from how long it took."""
+        try:
+            data = await self._upstream.infer(
+                contract.model, self.arm, request=request, deadline_s=deadline_s
+            )
+        except (asyncio.CancelledError, DeadlineExceeded) as error:
+            if call is not None:
+                self._policy.given_up(call, now_s=self._clock.monotonic_s())
+            if isinstance(error, asyncio.CancelledError):
+                arm_metrics(contract.model, self.arm.version).abandoned_calls.inc()
+            raise
+        if call is not None:
+            now_s = self._clock.monotonic_s()
+            self._policy.answered(contract, call, now_s=now_s, slots=self._capacity(contract))
+        return data
+
+
+def _expire(work: _Work) -> None:
+    if not work.answer.done():
+        work.answer.set_exception(DeadlineExceeded(_EXPIRED))
+
+
+def _fail(batch: Sequence[_Work], error: SlipwayError) -> None:
+    for work in batch:
+        if not work.answer.done():
+            work.answer.set_exception(error)
