@@ -19,6 +19,7 @@ from services.gateway.key_sync import KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
+from services.gateway.rest import Rest
 from services.gateway.rpc import (
     FEEDBACK_SERVICE,
     KEYS_SERVICE,
@@ -155,3 +156,4 @@ async def _serve(
     )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
     process.spawn("upkeep", upkeep.run)
+    process.mount("v2", Rest(predictions, models, version=version("slipway")))

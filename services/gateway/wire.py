@@ -39,6 +39,7 @@ class InferCall:
     tensors: tuple[InputTensor, ...]
     outputs: tuple[str, ...]
     is_raw: bool
+    protocol: str  # grpc, rest, job
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +68,14 @@ def read_call(data: bytes) -> InferCall:
     return InferCall(
         model=message.model_name,
         version=message.model_version,
-        request_id=_bounded("id", message.id),
+        request_id=bounded("id", message.id),
         unit=_text_parameter(message.parameters, "slipway_unit"),
         business_key=_text_parameter(message.parameters, "slipway_key"),
         timeout_s=_timeout_s(message.parameters),
         tensors=_tensors(message),
         outputs=tuple(output.name for output in message.outputs),
         is_raw=bool(message.raw_input_contents),
+        protocol="grpc",
     )
 
 
@@ -178,10 +180,15 @@ def _text_parameter(parameters: Any, name: str) -> str:
     value = parameters[name]
     if value.WhichOneof("parameter_choice") != "string_param":
         raise InvalidInput(f"parameter {name} must be a string_param")
-    return _bounded(f"parameter {name}", value.string_param)
+    return bounded(f"parameter {name}", value.string_param)
 
 
-def _bounded(what: str, text: str) -> str:
+def bounded(what: str, text: str) -> str:
+    """A text that a caller may put into a record.
+
+    Raises:
+        InvalidInput: Too long.
+    """
     if len(text) > _MAX_TEXT:
         raise InvalidInput(f"{what} has {len(text)} characters; at most {_MAX_TEXT}")
     return text
