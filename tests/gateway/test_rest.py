@@ -11,145 +11,36 @@ import orjson
 import pytest
 from prometheus_client import REGISTRY
 
-from services.gateway import rest_wire
-from services.gateway.catalog import Catalog
-from services.gateway.directory import Directory
-from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
-from services.gateway.domain.checks import check_inputs, check_outputs
 from services.gateway.domain.elements import join
 from services.gateway.domain.failures import ArmFailed
-from services.gateway.handlers.models import Models
-from services.gateway.keyring import KeyRing
-from services.gateway.rest import Rest, resolve
-from services.gateway.wire import Answer, InferCall
-from slipway import errors, web
-from slipway.http_protocol import EXTENSION
+from services.gateway.rest import resolve
+from slipway import errors
 from slipway.rpc import MAX_MESSAGE_BYTES
-from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
-from tests.service_process import free_port
+from tests.gateway import rest_stand_in
+from tests.gateway.rest_stand_in import PARAMETERS, TEXT, Behind
 
-PEPPER = b"p" * 32
-TEXT = text_of("k1", "secret")
-HEADERS = {"authorization": f"Bearer {TEXT}"}
-SPEC = """
-name: m
-task: binary
-features: [{name: a, nullable: true}, {name: b}]
-label: {name: y, classes: ["0", "1"]}
-serving: {max_batch_rows: 8}
-"""
 INPUT = {"name": "features", "datatype": "FP32", "shape": [1, 2], "data": [0.25, 0.5]}
 INFER = "/v2/models/m/infer"
 
 
-class Predictions:
-    """Checks as the pipeline does, and answers 0.5 for everything; or fails as a test says."""
-
-    def __init__(self, catalog: Catalog, keyring: KeyRing) -> None:
-        self._catalog = catalog
-        self._keyring = keyring
-        self.calls: list[InferCall] = []
-        self.error: Exception | None = None
-        self.gate: asyncio.Event | None = None
-        self.is_cancelled = asyncio.Event()
-
-    def identify(self, api_key: str) -> ApiKey:
-        return self._keyring.identify(api_key)
-
-    async def answer(self, caller: ApiKey, call: InferCall, *, budget_s: float | None) -> Answer:
-        assert budget_s is None
-        model = self._catalog.find(call.model, tenant=caller.tenant)
-        rows = check_inputs(model.contract, call.tensors).rows
-        wanted = check_outputs(model.contract, call.outputs)
-        self.calls.append(call)
-        await self._wait()
-        if self.error is not None:
-            raise self.error
-        raws = {
-            "label": join([b"1"] * rows),
-            "probabilities": np.full((rows, 2), 0.5, dtype="<f4").tobytes(),
-        }
-        by_name = {spec.name: spec for spec in model.contract.signature.outputs}
-        return Answer(
-            model=call.model,
-            version=call.version or "1",
-            request_id=call.request_id,
-            parameters={"slipway_prediction_id": "p"},
-            rows=rows,
-            is_raw=call.is_raw,
-            outputs=[(by_name[name], raws[name]) for name in wanted],
-        )
-
-    async def _wait(self) -> None:
-        try:
-            if self.gate is not None:
-                await self.gate.wait()
-        except asyncio.CancelledError:
-            self.is_cancelled.set()
-            raise
-
-
-def catalog() -> Catalog:
-    it = Catalog()
-    it.apply_spec(ModelSpec(name="m", revision=1, yaml=SPEC))
-    arms = [
-        Arm(version="1", upstream="127.0.0.1:1", role="champion", weight_ppm=1_000_000),
-        Arm(version="2", role="standby"),
-    ]
-    it.apply_route(RouteTable(model="m", epoch=1, salt="s", arms=arms))
-    it.apply_spec(ModelSpec(name="n", revision=1, yaml=SPEC.replace("name: m", "name: n")))
-    it.apply_spec(ModelSpec(name="o", tenant="other", revision=1, yaml=SPEC.replace("name: m", "name: o")))
-    return it
-
-
-def parts() -> tuple[Predictions, Models, list[str]]:
-    known, ring, missing = catalog(), KeyRing(PEPPER), list[str]()
-    ring.replace([ApiKey(key_id="k1", principal="shop", tenant="default", mac=mac_of(PEPPER, TEXT))])
-    models = Models(known, Directory(), keyring=ring, not_ready=lambda: missing)
-    return Predictions(known, ring), models, missing
+@pytest.fixture
+def behind() -> Behind:
+    return rest_stand_in.behind()
 
 
 @pytest.fixture
-def behind() -> tuple[Predictions, Models, list[str]]:
-    return parts()
-
-
-@pytest.fixture
-def front(behind: Any) -> web.Front:
-    predictions, models, missing = behind
-    it = web.Front(web.application("gateway", not_ready=lambda: missing))
-    it.mount("v2", Rest(predictions, models, version="1.2.3"))
-    return it
-
-
-@pytest.fixture
-async def client(front: web.Front) -> AsyncIterator[httpx.AsyncClient]:
-    """Without a socket."""
-
-    class Caller:
-        answering = None
-        is_gone = False
-
-    async def app(scope: Any, receive: Any, send: Any) -> None:
-        await front({**scope, "extensions": {EXTENSION: Caller()}}, receive, send)
-
-    transport = httpx.ASGITransport(app)
-    async with httpx.AsyncClient(base_url="http://gateway", headers=HEADERS, transport=transport) as it:
+async def client(behind: Behind) -> AsyncIterator[httpx.AsyncClient]:
+    async with rest_stand_in.near(behind) as it:
         yield it
 
 
 @pytest.fixture
-async def remote(front: web.Front) -> AsyncIterator[httpx.AsyncClient]:
-    """On a real socket."""
-    port = free_port()
-    async with (
-        web.serving(front, host="127.0.0.1", port=port),
-        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", headers=HEADERS, timeout=30) as it,
-    ):
+async def remote(behind: Behind) -> AsyncIterator[httpx.AsyncClient]:
+    async with rest_stand_in.far(behind) as it:
         yield it
 
 
-async def test_json_is_answered_in_json(remote: httpx.AsyncClient, behind: Any) -> None:
+async def test_json_is_answered_in_json(remote: httpx.AsyncClient, behind: Behind) -> None:
     body = {
         "id": "r-1",
         "inputs": [{**INPUT, "shape": [2, 2], "data": [[0.25, 0.5], [None, 1]]}],
@@ -162,16 +53,16 @@ async def test_json_is_answered_in_json(remote: httpx.AsyncClient, behind: Any) 
         "model_name": "m",
         "model_version": "1",
         "id": "r-1",
-        "parameters": {"slipway_prediction_id": "p"},
+        "parameters": PARAMETERS,
         "outputs": [
             {"name": "probabilities", "datatype": "FP32", "shape": [2, 2], "data": [0.5, 0.5, 0.5, 0.5]}
         ],
     }
-    (call,) = behind[0].calls
+    (call,) = behind.predictions.calls
     assert (call.unit, call.timeout_s, call.version, call.protocol) == ("u", 1.0, "1", "rest")
 
 
-async def test_bytes_are_answered_in_bytes(client: httpx.AsyncClient, behind: Any) -> None:
+async def test_bytes_are_answered_in_bytes(client: httpx.AsyncClient, behind: Behind) -> None:
     tensor = {**INPUT, "parameters": {"binary_data_size": 8}}
     del tensor["data"]
     head = orjson.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}})
@@ -182,7 +73,7 @@ async def test_bytes_are_answered_in_bytes(client: httpx.AsyncClient, behind: An
     outputs = orjson.loads(answer.content[:end])["outputs"]
     assert [o["name"] for o in outputs] == ["label", "probabilities"]
     assert answer.content[end:] == join([b"1"]) + np.array([0.5, 0.5], dtype="<f4").tobytes()
-    assert behind[0].calls[0].tensors[0].raw == raw
+    assert behind.predictions.calls[0].tensors[0].raw == raw
 
 
 async def test_compressed_requests_are_understood(client: httpx.AsyncClient) -> None:
@@ -274,9 +165,9 @@ class _Slow(errors.Overloaded):
     ],
 )
 async def test_every_kind_of_failure_has_its_status(
-    client: httpx.AsyncClient, behind: Any, error: Exception, status: int, retry_after: str | None
+    client: httpx.AsyncClient, behind: Behind, error: Exception, status: int, retry_after: str | None
 ) -> None:
-    behind[0].error = error
+    behind.predictions.error = error
     answer = await client.post(INFER, json={"inputs": [INPUT]})
     assert (answer.status_code, answer.json()) == (status, {"error": "no"})
     assert answer.headers.get("retry-after") == retry_after
@@ -300,17 +191,17 @@ async def test_a_hundred_megabytes_are_refused_early(remote: httpx.AsyncClient) 
     assert (answer.status_code, "larger than" in answer.json()["error"]) == (413, True)
 
 
-async def test_a_caller_that_leaves_frees_its_place(remote: httpx.AsyncClient, behind: Any) -> None:
-    behind[0].gate = asyncio.Event()
+async def test_a_caller_that_leaves_frees_its_place(remote: httpx.AsyncClient, behind: Behind) -> None:
+    behind.predictions.gate = asyncio.Event()
     asking = asyncio.create_task(remote.post(INFER, json={"inputs": [INPUT]}))
     async with asyncio.timeout(10):
-        while not behind[0].calls:
+        while not behind.predictions.calls:
             await asyncio.sleep(0)
     asking.cancel()
-    await asyncio.wait_for(behind[0].is_cancelled.wait(), 10)
+    await asyncio.wait_for(behind.predictions.is_cancelled.wait(), 10)
 
 
-async def test_the_server_says_what_it_is(client: httpx.AsyncClient, behind: Any) -> None:
+async def test_the_server_says_what_it_is(client: httpx.AsyncClient, behind: Behind) -> None:
     assert (await client.get("/v2")).json() == {
         "name": "slipway",
         "version": "1.2.3",
@@ -318,7 +209,7 @@ async def test_the_server_says_what_it_is(client: httpx.AsyncClient, behind: Any
     }
     assert (await client.get("/v2/health/live")).json() == {"live": True}
     assert (await client.get("/v2/health/ready")).json() == {"ready": True, "live": True}
-    behind[2].append("routes")
+    behind.missing.append("routes")
     answer = await client.get("/v2/health/ready")
     assert (answer.status_code, answer.json()["ready"]) == (503, False)
     assert (await client.get("/healthz")).json() == {"status": "ok"}
@@ -401,7 +292,3 @@ async def test_other_methods_are_told_the_right_one(client: httpx.AsyncClient) -
 )
 def test_paths_are_taken_apart(path: str, resolved: tuple[str, str, str]) -> None:
     assert resolve(path) == resolved
-
-
-def test_the_header_that_parts_json_from_bytes_has_its_name_from_the_extension() -> None:
-    assert rest_wire.HEADER_LENGTH == b"inference-header-content-length"
