@@ -9,9 +9,10 @@ from services.gateway.domain.contract import Contract
 
 SERVER_NAME: Final = "slipway"
 # https://github.com/triton-inference-server/server/tree/main/docs/protocol says what each of them promises.
-EXTENSIONS: Final = ("binary_tensor_data", "model_repository", "parameters")
+EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "model_repository", "parameters")
 PLATFORM: Final = "onnxruntime_onnx"
 COLUMNS: Final = "slipway_columns"  # a parameter of an input tensor: names of the columns of [n, F]
+CONFIG_TYPES: Final = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}  # in a model's configuration
 NO_LOADING: Final = "versions are loaded and unloaded by their rollout; see `slipway --help`"
 
 

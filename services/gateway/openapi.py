@@ -52,6 +52,8 @@ def _paths() -> Schema:
     }
     for path in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         paths[path] = {"get": _operation("Versions, inputs and outputs", "Model", errors=("401", "404"))}
+        config = _operation("What Triton's tools ask", "ModelConfig", errors=("401", "404"))
+        paths[f"{path}/config"] = {"get": config}
         ready = _operation("Whether a server holds it", "ModelReady", open_to_all=True, also=("503",))
         paths[f"{path}/ready"] = {"get": ready}
         paths[f"{path}/infer"] = {"post": _infer()}
@@ -160,8 +162,24 @@ def _schemas() -> Schema:
             inputs=_array(_tensor(parameters=_object(slipway_columns=text))),
             outputs=_array(_tensor()),
         ),
+        "ModelConfig": _config(),
         **_infer_schemas(),
     }
+
+
+def _config() -> Schema:
+    kind = {"enum": ["TYPE_FP32", "TYPE_STRING"]}
+    dims = {"type": "array", "items": {"type": "integer"}, "description": "Without the rows"}
+    tensor = _object(("name", "data_type", "dims"), name=_NAME, data_type=kind, dims=dims)
+    rows = {"type": "integer", "description": "Rows of one request"}
+    return _object(
+        ("name", "platform", "max_batch_size", "input", "output"),
+        name=_NAME,
+        platform=_NAME,
+        max_batch_size=rows,
+        input=_array(tensor),
+        output=_array(tensor),
+    )
 
 
 def _index_entry() -> Schema:

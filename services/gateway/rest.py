@@ -55,6 +55,7 @@ class Rest:
             "/v2/repository/models/{model}/unload": ("POST", self._load),
             **{f"{path}/infer": ("POST", self._infer) for path in (model, one)},
             **{f"{path}/ready": ("GET", self._model_ready) for path in (model, one)},
+            **{f"{path}/config": ("GET", self._config) for path in (model, one)},
             **dict.fromkeys((model, one), ("GET", self._model)),
         }
 
@@ -141,6 +142,18 @@ class Rest:
             about["inputs"][0]["parameters"] = {oip.COLUMNS: columns}
         return json_reply(200, about)
 
+    async def _config(self, call: _Call) -> Reply:
+        model, _ = self._models.describe(call.model, call.version, api_key=api_key_of(call.headers))
+        signature = model.contract.signature
+        about = {
+            "name": model.name,
+            "platform": oip.PLATFORM,
+            "max_batch_size": model.contract.max_batch_rows,
+            "input": [_configured(spec) for spec in signature.inputs],
+            "output": [_configured(spec) for spec in signature.outputs],
+        }
+        return json_reply(200, about)
+
     async def _index(self, call: _Call) -> Reply:
         api_key = api_key_of(call.headers)
         self._models.authenticate(api_key)
@@ -192,3 +205,7 @@ def json_reply(status: int, content: Any) -> Reply:
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "data_type": oip.CONFIG_TYPES[spec.datatype], "dims": spec.shape[1:]}

@@ -34,6 +34,10 @@ class Form:
     by_output: Mapping[str, bool]  # what was said of single outputs
 
 
+_ALL_JSON: Final = Form(is_binary=False, by_output={})
+_ALL_BINARY: Final = Form(is_binary=True, by_output={})
+
+
 def read_call(
     body: bytes, header_length: bytes | None, *, model: str, version: str
 ) -> tuple[InferCall, Form]:
@@ -59,13 +63,11 @@ def read_call(
         business_key=_text(parameters.get("slipway_key", ""), "parameter slipway_key"),
         timeout_s=_timeout_s(parameters.get("timeout", 0)),
         tensors=_tensors(_list(message, "inputs"), body, None if header_length is None else end),
-        outputs=tuple(_name(output, "an output") for output in outputs),
+        outputs=tuple([_name(output, "an output") for output in outputs]),
         is_raw=header_length is not None,
         protocol="rest",
     )
-    by_output = dict(form for output in outputs for form in _form(output))
-    form = Form(is_binary=_flag(parameters, "binary_data_output") or False, by_output=by_output)
-    return call, form
+    return call, _form(parameters, outputs)
 
 
 def read_object(data: bytes | memoryview) -> dict[str, Any]:
@@ -189,13 +191,21 @@ def _parameters(entry: Mapping[str, Any], what: str) -> Mapping[str, Any]:
     return value
 
 
-def _form(output: dict[str, Any]) -> list[tuple[str, bool]]:
+def _form(parameters: Mapping[str, Any], outputs: list[dict[str, Any]]) -> Form:
+    form = _ALL_BINARY if _flag(parameters, "binary_data_output") else _ALL_JSON
+    if not outputs:
+        return form
+    said = {output["name"]: _binary_data(output) for output in outputs}
+    by_output = {name: flag for name, flag in said.items() if flag is not None}
+    return Form(is_binary=form.is_binary, by_output=by_output)
+
+
+def _binary_data(output: Mapping[str, Any]) -> bool | None:
     parameters = _parameters(output, "an output")
     for name in _NOT_SUPPORTED:
         if name in parameters:
             raise InvalidInput(f"output {output['name'][:60]!r}: parameter {name} is not supported")
-    flag = _flag(parameters, "binary_data")
-    return [] if flag is None else [(output["name"], flag)]
+    return _flag(parameters, "binary_data")
 
 
 def _flag(parameters: Mapping[str, Any], name: str) -> bool | None:

@@ -33,7 +33,7 @@ def api_key_of(metadata: Iterable[tuple[str, Any]]) -> str:
     """The API key in call metadata or HTTP headers: `authorization: Bearer ...` or `x-api-key`."""
     for name, value in metadata:
         if name == "authorization":
-            scheme, _, key = value.partition(" ")
+            scheme, _, key = value.strip().partition(" ")
             return key.strip() if scheme.lower() == "bearer" else ""
         if name == "x-api-key":
             return str(value)
@@ -53,7 +53,7 @@ def register_raw(name: str, methods: dict[str, Any]) -> Any:
 
 
 class InferenceService:
-    """The six RPCs of the Open Inference Protocol, and Triton's repository index."""
+    """The six RPCs of the Open Inference Protocol; of Triton's, a model's configuration and the index."""
 
     def __init__(self, predictions: Predictions, models: Models, *, version: str) -> None:
         self._predictions = predictions
@@ -71,7 +71,7 @@ class InferenceService:
             "ModelMetadata",
             "ModelInfer",
         )
-        return {name: getattr(self, name) for name in (*standard, "RepositoryIndex")}
+        return {name: getattr(self, name) for name in (*standard, "ModelConfig", "RepositoryIndex")}
 
     async def ModelInfer(self, data: bytes, context: Any) -> bytes:
         """Predict."""
@@ -121,6 +121,23 @@ class InferenceService:
             inputs=[_input_metadata(spec, model.contract) for spec in signature.inputs],
             outputs=[_tensor_metadata(spec) for spec in signature.outputs],
         ).SerializeToString()
+
+    async def ModelConfig(self, data: bytes, context: Any) -> bytes:
+        """What Triton's tools ask beside the metadata: that rows are batched, and how many."""
+        async with aborting(context):
+            request = parse(data, oip.ModelConfigRequest)
+            model, _ = self._models.describe(
+                request.name, request.version, api_key=api_key_of(context.invocation_metadata())
+            )
+        signature = model.contract.signature
+        config = oip.ModelConfig(
+            name=model.name,
+            platform=protocol.PLATFORM,
+            max_batch_size=model.contract.max_batch_rows,
+            input=[oip.ModelInput(**_configured(spec)) for spec in signature.inputs],
+            output=[oip.ModelOutput(**_configured(spec)) for spec in signature.outputs],
+        )
+        return oip.ModelConfigResponse(config=config).SerializeToString()
 
     async def RepositoryIndex(self, data: bytes, context: Any) -> bytes:
         """The caller's models, and which of their versions are ready."""
@@ -197,6 +214,10 @@ def parse(data: bytes, kind: type[M]) -> M:
 
 def _tensor_metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetadata:
     return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "data_type": protocol.CONFIG_TYPES[spec.datatype], "dims": spec.shape[1:]}
 
 
 def _input_metadata(spec: TensorSpec, contract: Contract) -> oip.ModelMetadataResponse.TensorMetadata:

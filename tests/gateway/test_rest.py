@@ -205,7 +205,7 @@ async def test_the_server_says_what_it_is(client: httpx.AsyncClient, behind: Beh
     assert (await client.get("/v2")).json() == {
         "name": "slipway",
         "version": "1.2.3",
-        "extensions": ["binary_tensor_data", "model_repository", "parameters"],
+        "extensions": ["binary_tensor_data", "model_configuration", "model_repository", "parameters"],
     }
     assert (await client.get("/v2/health/live")).json() == {"live": True}
     assert (await client.get("/v2/health/ready")).json() == {"ready": True, "live": True}
@@ -248,6 +248,20 @@ async def test_models_say_what_they_take_and_give(client: httpx.AsyncClient) -> 
         assert (await client.get(path)).status_code == 404
 
 
+async def test_models_say_how_many_rows_they_take(client: httpx.AsyncClient) -> None:
+    for path in ("/v2/models/m/config", "/v2/models/m/versions/1/config"):
+        assert (await client.get(path)).json() == {
+            "name": "m",
+            "platform": "onnxruntime_onnx",
+            "max_batch_size": 8,
+            "input": [{"name": "features", "data_type": "TYPE_FP32", "dims": [2]}],
+            "output": [
+                {"name": "label", "data_type": "TYPE_STRING", "dims": []},
+                {"name": "probabilities", "data_type": "TYPE_FP32", "dims": [2]},
+            ],
+        }
+
+
 async def test_the_index_lists_the_callers_models(client: httpx.AsyncClient) -> None:
     everything = (await client.post("/v2/repository/index")).json()
     assert everything == [
@@ -264,7 +278,7 @@ async def test_the_index_lists_the_callers_models(client: httpx.AsyncClient) -> 
 
 @pytest.mark.parametrize(
     "path",
-    ["/v2/nothing", "/v2/models", "/v2/models/m/versions/1/config", "/v2/models/m/infer/x", "/v2/models//"],
+    ["/v2/nothing", "/v2/models", "/v2/models/m/versions/1/stats", "/v2/models/m/infer/x", "/v2/models//"],
 )
 async def test_other_paths_are_not_there(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
