@@ -38,10 +38,12 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.app: FastAPI = web.application(name, not_ready=self.not_ready)
+        self.front = web.Front(self.app)
         self.failed = asyncio.Event()
         self._stack = AsyncExitStack()
         self._checks: dict[str, Callable[[], bool]] = {}
         self._is_built = False
+        self._stop_http: Callable[[], Awaitable[None]] | None = None
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Open a resource now; it is closed after everything that was opened later."""
@@ -65,6 +67,12 @@ class Process:
 
         self._stack.push_async_callback(drain)
 
+    def mount(self, word: str, app: web.Asgi) -> None:
+        """Let `app` answer /word on the HTTP port. HTTP then ends before everything opened so far."""
+        self.front.mount(word, app)
+        if self._stop_http is not None:
+            self._stack.push_async_callback(self._stop_http)
+
     def ready_when(self, name: str, check: Callable[[], bool]) -> None:
         """Add a condition of /readyz."""
         self._checks[name] = check
@@ -80,7 +88,8 @@ class Process:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         async with self._stack:
-            await self.enter(web.serving(self.app, host=config.host, port=config.http_port))
+            http = web.serving(self.front, host=config.host, port=config.http_port)
+            self._stop_http = await self.enter(http)
             building = asyncio.ensure_future(build(self, config))
             if await self._first_of(building, stopping):
                 await building

@@ -1,7 +1,7 @@
 """HTTP in every service: /healthz, /readyz, /metrics, and whatever routes the service adds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from math import ceil
 from typing import Any, Final
@@ -13,8 +13,27 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from slipway import errors
 from slipway.errors import SlipwayError
+from slipway.http_protocol import BoundedProtocol
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_KEEP_ALIVE_S: Final = 75  # longer than clients and load balancers keep a connection that they may use again
+
+
+class TooLarge(errors.InvalidInput):
+    """The body is larger than is taken."""
+
+
+class UnsupportedEncoding(errors.InvalidInput):
+    """The body is compressed in a way that is not known here."""
+
 
 STATUS: Final[dict[type[SlipwayError], int]] = {
+    TooLarge: 413,
+    UnsupportedEncoding: 415,
     errors.InvalidInput: 400,
     errors.Unauthenticated: 401,
     errors.Denied: 403,
@@ -76,30 +95,57 @@ def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:
     return app
 
 
+class Front:
+    """Sends a request to one of several applications by the first word of its path."""
+
+    def __init__(self, rest: Asgi) -> None:
+        self._rest = rest
+        self._mounted: dict[str, Asgi] = {}
+
+    def mount(self, word: str, app: Asgi) -> None:
+        """Let `app` answer /word and all below it; it sees the whole path."""
+        self._mounted[word] = app
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        """Hand on; there is no layer of our own around what is mounted."""
+        app = self._mounted.get(scope["path"][1:].partition("/")[0], self._rest)
+        return app(scope, receive, send)
+
+
 @asynccontextmanager
-async def serving(app: FastAPI, *, host: str, port: int) -> AsyncIterator[None]:
-    """Serve an app in this event loop; at the end, let requests in flight finish."""
+async def serving(app: Asgi, *, host: str, port: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Serve an app in this event loop; yields how to stop, which lets requests in flight finish."""
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
+        http=BoundedProtocol,
+        ws="none",
+        interface="asgi3",
         log_config=None,
         access_log=False,
         lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve(), name=f"http:{port}")
+
+    async def stop() -> None:
+        server.should_exit = True
+        with suppress(SystemExit):
+            await task
+
     try:
         while not server.started:
             if task.done():
                 raise errors.Unavailable(f"cannot listen on {host}:{port}; is another process using it?")
             await asyncio.sleep(0.01)
-        yield
+        yield stop
     finally:
-        server.should_exit = True
-        with suppress(SystemExit):
-            await task
+        await stop()
 
 
 class _Server(uvicorn.Server):

@@ -19,7 +19,9 @@ from services.gateway.key_sync import KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
+from services.gateway.openapi import describe
 from services.gateway.public_port import public_options
+from services.gateway.rest import Rest
 from services.gateway.rpc import (
     FEEDBACK_SERVICE,
     KEYS_SERVICE,
@@ -71,6 +73,7 @@ async def build(process: Process, settings: Settings) -> None:
     await _serve_admin(process, settings, keys=keys)
     door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
     add_routes(process.app, door)
+    describe(process.app)
     await _serve(process, settings, known=known, segments=segments, door=door)
 
 
@@ -156,3 +159,4 @@ async def _serve(
     )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
     process.spawn("upkeep", upkeep.run)
+    process.mount("v2", Rest(predictions, models, version=version("slipway")))

@@ -93,6 +93,7 @@ def own_context(
     business_key: str,
     request_id: str,
     rows: int,
+    protocol: str,
     now_s: float,
     latency_s: float,
 ) -> PredictionContext:
@@ -105,6 +106,7 @@ def own_context(
         served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
         latency_s=latency_s,
         rows=rows,
+        protocol=protocol,
     )
 
 

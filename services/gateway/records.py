@@ -35,6 +35,7 @@ class Prediction:
     unit: str
     business_key: str
     request_id: str
+    protocol: str
     checked: CheckedInput
 
 
@@ -77,6 +78,7 @@ def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> P
         business_key=prediction.business_key,
         request_id=prediction.request_id,
         rows=prediction.checked.rows,
+        protocol=prediction.protocol,
         now_s=now_s,
         latency_s=latency_s,
     )

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 import grpc
-import orjson
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from services.gateway import oip as protocol
 from services.gateway.domain.contract import Contract
 from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.keys import Keys
@@ -24,10 +24,6 @@ from slipway.v1.keys_pb2_grpc import KeyAdminServicer
 OIP_SERVICE: Final = "inference.GRPCInferenceService"
 FEEDBACK_SERVICE: Final = "slipway.v1.FeedbackIntake"
 KEYS_SERVICE: Final = "slipway.v1.KeyAdmin"
-SERVER_NAME: Final = "slipway"
-EXTENSIONS: Final = ("parameters",)
-_COLUMNS: Final = "slipway_columns"  # a parameter of an input tensor: names of the columns of [n, F]
-_PLATFORM: Final = "onnxruntime_onnx"
 _LONGEST_DETAILS: Final = 1000  # details travel in a header, which clients bound at 8 KiB
 
 M = TypeVar("M", bound=Message)
@@ -37,7 +33,7 @@ def api_key_of(metadata: Iterable[tuple[str, Any]]) -> str:
     """The API key in call metadata or HTTP headers: `authorization: Bearer ...` or `x-api-key`."""
     for name, value in metadata:
         if name == "authorization":
-            scheme, _, key = value.partition(" ")
+            scheme, _, key = value.strip().partition(" ")
             return key.strip() if scheme.lower() == "bearer" else ""
         if name == "x-api-key":
             return str(value)
@@ -57,7 +53,7 @@ def register_raw(name: str, methods: dict[str, Any]) -> Any:
 
 
 class InferenceService:
-    """The six RPCs of the Open Inference Protocol."""
+    """The six RPCs of the Open Inference Protocol; of Triton's, a model's configuration and the index."""
 
     def __init__(self, predictions: Predictions, models: Models, *, version: str) -> None:
         self._predictions = predictions
@@ -67,8 +63,15 @@ class InferenceService:
     @property
     def methods(self) -> dict[str, Any]:
         """By name."""
-        names = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
-        return {name: getattr(self, name) for name in names}
+        standard = (
+            "ServerLive",
+            "ServerReady",
+            "ModelReady",
+            "ServerMetadata",
+            "ModelMetadata",
+            "ModelInfer",
+        )
+        return {name: getattr(self, name) for name in (*standard, "ModelConfig", "RepositoryIndex")}
 
     async def ModelInfer(self, data: bytes, context: Any) -> bytes:
         """Predict."""
@@ -100,7 +103,7 @@ class InferenceService:
     async def ServerMetadata(self, _data: bytes, _context: Any) -> bytes:
         """Name, version, extensions."""
         return oip.ServerMetadataResponse(
-            name=SERVER_NAME, version=self._version, extensions=EXTENSIONS
+            name=protocol.SERVER_NAME, version=self._version, extensions=protocol.EXTENSIONS
         ).SerializeToString()
 
     async def ModelMetadata(self, data: bytes, context: Any) -> bytes:
@@ -114,10 +117,42 @@ class InferenceService:
         return oip.ModelMetadataResponse(
             name=model.name,
             versions=versions,
-            platform=_PLATFORM,
+            platform=protocol.PLATFORM,
             inputs=[_input_metadata(spec, model.contract) for spec in signature.inputs],
             outputs=[_tensor_metadata(spec) for spec in signature.outputs],
         ).SerializeToString()
+
+    async def ModelConfig(self, data: bytes, context: Any) -> bytes:
+        """What Triton's tools ask beside the metadata: that rows are batched, and how many."""
+        async with aborting(context):
+            request = parse(data, oip.ModelConfigRequest)
+            model, _ = self._models.describe(
+                request.name, request.version, api_key=api_key_of(context.invocation_metadata())
+            )
+        signature = model.contract.signature
+        config = oip.ModelConfig(
+            name=model.name,
+            platform=protocol.PLATFORM,
+            max_batch_size=model.contract.max_batch_rows,
+            input=[oip.ModelInput(**_configured(spec)) for spec in signature.inputs],
+            output=[oip.ModelOutput(**_configured(spec)) for spec in signature.outputs],
+        )
+        return oip.ModelConfigResponse(config=config).SerializeToString()
+
+    async def RepositoryIndex(self, data: bytes, context: Any) -> bytes:
+        """The caller's models, and which of their versions are ready."""
+        async with aborting(context):
+            request = parse(data, oip.RepositoryIndexRequest)
+            entries = self._models.index(
+                api_key=api_key_of(context.invocation_metadata()), only_ready=request.ready
+            )
+        models = [
+            oip.RepositoryIndexResponse.ModelIndex(
+                name=entry.name, version=entry.version, state=entry.state, reason=entry.reason
+            )
+            for entry in entries
+        ]
+        return oip.RepositoryIndexResponse(models=models).SerializeToString()
 
 
 class FeedbackService:
@@ -181,11 +216,16 @@ def _tensor_metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetada
     return oip.ModelMetadataResponse.TensorMetadata(name=spec.name, datatype=spec.datatype, shape=spec.shape)
 
 
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "data_type": protocol.CONFIG_TYPES[spec.datatype], "dims": spec.shape[1:]}
+
+
 def _input_metadata(spec: TensorSpec, contract: Contract) -> oip.ModelMetadataResponse.TensorMetadata:
     """With the meaning of the columns, so that a client can send rows by name."""
     metadata = _tensor_metadata(spec)
-    if contract.is_one_tensor:
-        metadata.parameters[_COLUMNS].string_param = orjson.dumps(contract.numeric).decode()
+    columns = protocol.columns_text(contract)
+    if columns is not None:
+        metadata.parameters[protocol.COLUMNS].string_param = columns
     return metadata
 
 

@@ -8,8 +8,8 @@ from fastapi.responses import ORJSONResponse
 from google.protobuf import json_format
 
 from services.gateway.handlers.feedback import FeedbackDoor
-from slipway.errors import InvalidInput, Unauthenticated
-from slipway.rpc import MAX_MESSAGE_BYTES
+from services.gateway.http_body import api_key_of, read_body
+from slipway.errors import InvalidInput
 from slipway.v1.feedback_pb2 import FeedbackReceived
 
 _DEPTH = 20
@@ -20,8 +20,9 @@ def add_routes(app: FastAPI, door: FeedbackDoor) -> None:
 
     @app.post("/v1/feedback", status_code=202)
     async def feedback(request: Request) -> ORJSONResponse:
-        caller = door.authenticate(_api_key(request))
-        items = parse_items(await _body(request))
+        headers = dict(request.headers.raw)
+        caller = door.authenticate(api_key_of(headers))
+        items = parse_items(await read_body(headers, request.receive))
         ids = door.submit(items, caller=caller, protocol="http")
         return ORJSONResponse({"feedback_ids": ids}, status_code=202)
 
@@ -46,19 +47,3 @@ def _item(entry: Any, index: int) -> FeedbackReceived:
         return json_format.ParseDict(entry, FeedbackReceived(), max_recursion_depth=_DEPTH)
     except json_format.ParseError as error:
         raise InvalidInput(f"items[{index}]: {error}") from error
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_MESSAGE_BYTES:
-            raise InvalidInput(f"the body is larger than {MAX_MESSAGE_BYTES} bytes: send fewer items at once")
-    return bytes(body)
-
-
-def _api_key(request: Request) -> str:
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
-    if scheme and scheme.lower() != "bearer":
-        raise Unauthenticated("authorization must be `Bearer slk_...`")
-    return key.strip() or request.headers.get("x-api-key", "")

@@ -41,6 +41,7 @@ class InferCall:
     tensors: tuple[InputTensor, ...]
     outputs: tuple[str, ...]
     is_raw: bool
+    protocol: str  # grpc, rest, job
 
 
 # Not frozen, as it is made for every request: that would triple its cost.
@@ -71,7 +72,7 @@ def read_call(data: bytes) -> InferCall:
     return InferCall(
         model=message.model_name,
         version=message.model_version,
-        request_id=_bounded("id", message.id),
+        request_id=bounded("id", message.id),
         unit=_text_parameter(parameters, "slipway_unit") if parameters else "",
         business_key=_text_parameter(parameters, "slipway_key") if parameters else "",
         timeout_s=_timeout_s(parameters) if parameters else None,
@@ -79,6 +80,7 @@ def read_call(data: bytes) -> InferCall:
         tensors=_tensors(message),
         outputs=tuple([output.name for output in message.outputs]) if message.outputs else (),
         is_raw=bool(message.raw_input_contents),
+        protocol="grpc",
     )
 
 
@@ -183,10 +185,15 @@ def _text_parameter(parameters: Any, name: str) -> str:
     value = parameters[name]
     if value.WhichOneof("parameter_choice") != "string_param":
         raise InvalidInput(f"parameter {name} must be a string_param")
-    return _bounded(f"parameter {name}", value.string_param)
+    return bounded(f"parameter {name}", value.string_param)
 
 
-def _bounded(what: str, text: str) -> str:
+def bounded(what: str, text: str) -> str:
+    """A text that a caller may put into a record.
+
+    Raises:
+        InvalidInput: Too long.
+    """
     if len(text) > _MAX_TEXT:
         raise InvalidInput(f"{what} has {len(text)} characters; at most {_MAX_TEXT}")
     return text

@@ -59,6 +59,7 @@ def prediction(rows: int, *, principal: str = "anna", unit: str = "u", cities: s
         business_key="order-1",
         request_id="r",
         checked=check_inputs(CONTRACT, sent),
+        protocol="rest",
     )
 
 
@@ -97,6 +98,7 @@ def test_a_record_says_all_there_is_to_say(spool: Spool, rows: int, unit: str, c
     assert (context.model, context.version, context.digest, context.arm) == ("m", "3", "d" * 64, "canary")
     assert (context.route_epoch, context.unit, context.business_key) == (7, unit, "order-1")
     assert (context.request_id, context.rows, context.latency_s) == ("r", rows, 0.5)
+    assert context.protocol == "rest"
     assert context.served_at.ToMilliseconds() == 1_700_000_000_250
     assert [(t.name, t.datatype, list(t.shape), t.raw) for t in message.payload.inputs] == [
         (spec.name, spec.datatype, [rows, 1], raw)

@@ -298,7 +298,7 @@ def test_feedback_comes_in_by_grpc_and_http(gateway: Gateway) -> None:
         (b'{"label": "1"}', 400, "items[0].prediction_id"),
         (b'[{"label": "1", "predicton_id": "x"}]', 400, "predicton_id"),
         (b"[]", 400, "0 items"),
-        (b" " * (4 * 1024 * 1024 + 1), 400, "larger than"),
+        (b" " * (4 * 1024 * 1024 + 1), 413, "larger than"),
     ):
         refused = requests.post(url, data=body, headers=headers, timeout=10)
         assert (refused.status_code, why in refused.json()["error"]) == (status, True), refused.text

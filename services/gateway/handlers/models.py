@@ -1,11 +1,17 @@
 """What the gateway says about itself and its models."""
 
 from collections.abc import Callable
+from typing import Final
 
 from services.gateway.catalog import Catalog, Model
 from services.gateway.directory import Directory
+from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.routing import Arm, arm_of_version
 from services.gateway.keyring import KeyRing
+from services.gateway.oip import IndexEntry
+
+_READY: Final = "READY"
+_UNAVAILABLE: Final = "UNAVAILABLE"
 
 
 class Models:
@@ -44,11 +50,46 @@ class Models:
             Unauthenticated: No key in force.
             NotFound: No such model, or no such version of it.
         """
-        caller = self._keyring.identify(api_key)
+        caller = self.authenticate(api_key)
         model = self._catalog.find(name, tenant=caller.tenant)
         if version:
             return model, [arm_of_version(model.route, version).version]
         return model, [arm.version for arm in model.route.arms]
+
+    def authenticate(self, api_key: str) -> ApiKey:
+        """Who asks.
+
+        Raises:
+            Unauthenticated: Nobody known.
+        """
+        return self._keyring.identify(api_key)
+
+    def index(self, *, api_key: str, only_ready: bool) -> list[IndexEntry]:
+        """The caller's models and their versions, in order; all of them, or those that have a server.
+
+        Raises:
+            Unauthenticated: No key in force.
+        """
+        tenant = self.authenticate(api_key).tenant
+        models = [model for model in self._catalog.models.values() if model.tenant == tenant]
+        entries = [entry for model in models for entry in self._entries(model)]
+        chosen = [entry for entry in entries if entry.state == _READY or not only_ready]
+        return sorted(chosen, key=lambda entry: (entry.name, entry.version))
+
+    def _entries(self, model: Model) -> list[IndexEntry]:
+        if not model.route.arms:
+            reason = "no version is in service yet"
+            return [IndexEntry(name=model.name, version="", state=_UNAVAILABLE, reason=reason)]
+        return [self._entry(model, arm) for arm in model.route.arms]
+
+    def _entry(self, model: Model, arm: Arm) -> IndexEntry:
+        is_ready = self._has_endpoint(model, arm)
+        return IndexEntry(
+            name=model.name,
+            version=arm.version,
+            state=_READY if is_ready else _UNAVAILABLE,
+            reason="" if is_ready else "no server holds it now",
+        )
 
     def health(self) -> dict[str, bool]:
         """Whether each model is serving."""

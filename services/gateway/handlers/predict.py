@@ -168,6 +168,7 @@ class Predictions:
             unit=call.unit,
             business_key=call.business_key,
             request_id=call.request_id,
+            protocol=call.protocol,
             checked=checked,
         )
         return model, prediction

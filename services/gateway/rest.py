@@ -1,0 +1,211 @@
+"""HTTP: the Open Inference Protocol under /v2, as a bare ASGI application: nothing stands between the bytes
+that came and the pipeline of a prediction."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+import orjson
+
+from services.gateway import metrics, oip, rest_wire
+from services.gateway.handlers.models import Models
+from services.gateway.handlers.predict import Predictions
+from services.gateway.http_body import CallerGone, api_key_of, read_body
+from services.gateway.rest_wire import JSON, Headers
+from slipway.errors import InvalidInput, SlipwayError
+from slipway.http_protocol import EXTENSION
+from slipway.signature import TensorSpec
+from slipway.web import Receive, Scope, Send, status_of
+
+Reply = tuple[int, Headers, bytes]
+Handler = Callable[["_Call"], Awaitable[Reply]]
+
+_CHALLENGE: Final = (b"www-authenticate", b"Bearer")
+_MESSAGE: Final = metrics.REFUSALS.labels("message")
+
+
+class _Call:
+    """One HTTP request and what its path names."""
+
+    __slots__ = ("headers", "model", "receive", "scope", "version")
+
+    def __init__(self, scope: Scope, receive: Receive, *, model: str, version: str) -> None:
+        self.scope = scope
+        self.receive = receive
+        self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
+        self.model = model
+        self.version = version
+
+
+class Rest:
+    """The application under /v2."""
+
+    def __init__(self, predictions: Predictions, models: Models, *, version: str) -> None:
+        self._predictions = predictions
+        self._models = models
+        self._version = version
+        model, one = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
+        self.routes: Mapping[str, tuple[str, Handler]] = {
+            "/v2": ("GET", self._server),
+            "/v2/health/live": ("GET", self._live),
+            "/v2/health/ready": ("GET", self._ready),
+            "/v2/repository/index": ("POST", self._index),
+            "/v2/repository/models/{model}/load": ("POST", self._load),
+            "/v2/repository/models/{model}/unload": ("POST", self._load),
+            **{f"{path}/infer": ("POST", self._infer) for path in (model, one)},
+            **{f"{path}/ready": ("GET", self._model_ready) for path in (model, one)},
+            **{f"{path}/config": ("GET", self._config) for path in (model, one)},
+            **dict.fromkeys((model, one), ("GET", self._model)),
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; one whose caller has left is dropped."""
+        caller = scope["extensions"][EXTENSION]
+        caller.answering = asyncio.current_task()
+        try:
+            status, headers, body = await self._reply(scope, receive)
+        except CallerGone:
+            return
+        except asyncio.CancelledError:
+            if caller.is_gone:
+                return
+            raise
+        finally:
+            caller.answering = None
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _reply(self, scope: Scope, receive: Receive) -> Reply:
+        template, model, version = resolve(scope["path"])
+        route = self.routes.get(template)
+        if route is None:
+            return error_reply(404, f"{scope['path'][:100]} is not a path of this server; see /openapi.json")
+        method, handler = route
+        if scope["method"] != method:
+            reply = error_reply(405, f"{template} takes {method}")
+            reply[1].append((b"allow", method.encode()))
+            return reply
+        call = _Call(scope, receive, model=model, version=version)
+        try:
+            return await handler(call)
+        except CallerGone:
+            raise
+        except SlipwayError as error:
+            return refusal(error)
+
+    async def _infer(self, call: _Call) -> Reply:
+        caller = self._predictions.identify(api_key_of(call.headers))
+        try:
+            body = await read_body(call.headers, call.receive)
+            parsed, form = rest_wire.read_call(
+                body,
+                call.headers.get(rest_wire.HEADER_LENGTH),
+                model=call.model,
+                version=call.version,
+            )
+        except InvalidInput:
+            _MESSAGE.inc()
+            raise
+        answer = await self._predictions.answer(caller, parsed, budget_s=None)
+        headers, data = rest_wire.write_answer(answer, form)
+        return 200, headers, data
+
+    async def _server(self, _call: _Call) -> Reply:
+        about = {"name": oip.SERVER_NAME, "version": self._version, "extensions": oip.EXTENSIONS}
+        return json_reply(200, about)
+
+    async def _live(self, _call: _Call) -> Reply:
+        return json_reply(200, {"live": True})
+
+    async def _ready(self, _call: _Call) -> Reply:
+        is_ready = self._models.is_server_ready()
+        # The standard's text calls the key `live` here, too; servers and clients say `ready`.
+        return json_reply(200 if is_ready else 503, {"ready": is_ready, "live": is_ready})
+
+    async def _model_ready(self, call: _Call) -> Reply:
+        """503 for an unknown model as well, so that clients can wait for it."""
+        is_ready = self._models.is_ready(call.model, call.version)
+        return json_reply(200 if is_ready else 503, {"name": call.model, "ready": is_ready})
+
+    async def _model(self, call: _Call) -> Reply:
+        model, versions = self._models.describe(call.model, call.version, api_key=api_key_of(call.headers))
+        signature, columns = model.contract.signature, oip.columns_text(model.contract)
+        about: dict[str, Any] = {
+            "name": model.name,
+            "versions": versions,
+            "platform": oip.PLATFORM,
+            "inputs": [_tensor(spec) for spec in signature.inputs],
+            "outputs": [_tensor(spec) for spec in signature.outputs],
+        }
+        if columns is not None:
+            about["inputs"][0]["parameters"] = {oip.COLUMNS: columns}
+        return json_reply(200, about)
+
+    async def _config(self, call: _Call) -> Reply:
+        model, _ = self._models.describe(call.model, call.version, api_key=api_key_of(call.headers))
+        signature = model.contract.signature
+        about = {
+            "name": model.name,
+            "platform": oip.PLATFORM,
+            "max_batch_size": model.contract.max_batch_rows,
+            "input": [_configured(spec) for spec in signature.inputs],
+            "output": [_configured(spec) for spec in signature.outputs],
+        }
+        return json_reply(200, about)
+
+    async def _index(self, call: _Call) -> Reply:
+        api_key = api_key_of(call.headers)
+        self._models.authenticate(api_key)
+        body = await read_body(call.headers, call.receive)
+        only_ready = (rest_wire.read_object(body) if body.strip() else {}).get("ready", False)
+        if type(only_ready) is not bool:
+            raise InvalidInput("ready must be true or false")
+        entries = self._models.index(api_key=api_key, only_ready=only_ready)
+        return json_reply(200, entries)
+
+    async def _load(self, call: _Call) -> Reply:
+        self._models.authenticate(api_key_of(call.headers))
+        return error_reply(501, oip.NO_LOADING)
+
+
+def resolve(path: str) -> tuple[str, str, str]:
+    """The template of a path, and the model and version that stand in it."""
+    parts = path.rstrip("/").split("/")
+    model = version = ""
+    at = {"models": 3, "repository": 4}.get(parts[2], len(parts)) if len(parts) > 2 else len(parts)
+    if len(parts) > at:
+        model, parts[at] = parts[at], "{model}"
+    if len(parts) > 5 and parts[4] == "versions":
+        version, parts[5] = parts[5], "{version}"
+    return "/".join(parts), model, version
+
+
+def refusal(error: SlipwayError) -> Reply:
+    """What a caller is told of an error."""
+    status, reply_headers, body = error_reply(status_of(error), str(error))
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        reply_headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after_s))))
+    if status == 401:
+        reply_headers.append(_CHALLENGE)
+    return status, reply_headers, body
+
+
+def error_reply(status: int, message: str) -> Reply:
+    """An error in the protocol's form."""
+    return json_reply(status, {"error": message})
+
+
+def json_reply(status: int, content: Any) -> Reply:
+    """JSON with its length."""
+    body = orjson.dumps(content)
+    return status, [(b"content-type", JSON), (b"content-length", b"%d" % len(body))], body
+
+
+def _tensor(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+def _configured(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "data_type": oip.CONFIG_TYPES[spec.datatype], "dims": spec.shape[1:]}
