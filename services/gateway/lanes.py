@@ -8,6 +8,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from services.gateway import metrics, wire
@@ -32,6 +33,21 @@ class _Work:
     deadline_s: float
     queued_s: float
     answer: "asyncio.Future[Columns]" = field(repr=False)
+    batch: "_Batch | None" = None
+
+
+class _Batch:
+    """A call on its way: when the last who waits for it leaves, it is cancelled, also in the server."""
+
+    def __init__(self, task: "asyncio.Task[None]", waiting: int) -> None:
+        self._task = task
+        self._waiting = waiting
+
+    def leave(self) -> None:
+        """One of those who wait does not wait any more."""
+        self._waiting -= 1
+        if not self._waiting:
+            self._task.cancel()
 
 
 class Lane:
@@ -83,6 +99,8 @@ class Lane:
         finally:
             timer.cancel()
             self._remove(work)
+            if work.batch is not None:
+                work.batch.leave()
 
     def _remove(self, work: _Work) -> None:
         """A caller that left, or whose batch started, no longer takes room in the queue."""
@@ -95,9 +113,19 @@ class Lane:
             batch = self._take(contract)
             if batch:
                 self._busy += 1
-                task = asyncio.create_task(self._run(contract, batch))
+                task = asyncio.create_task(self._answer(contract, batch))
                 self._tasks.add(task)  # the loop itself holds tasks only weakly
-                task.add_done_callback(self._tasks.discard)
+                # Not a `finally` in the task: one that is cancelled before it starts never gets there.
+                task.add_done_callback(partial(self._ended, contract, batch))
+                joint = _Batch(task, len(batch))
+                for work in batch:
+                    work.batch = joint
+
+    def _has_room(self, contract: Contract) -> bool:
+        """Whether a slot is free and nobody waits for it."""
+        return not self._waiting and self._busy < self._slots * self._upstream.count_endpoints(
+            contract.model, self.arm
+        )
 
     def _take(self, contract: Contract) -> list[_Work]:
         sizes = ((work.rows, work.size_bytes) for work in self._waiting.values())
@@ -106,13 +134,11 @@ class Lane:
         self._waiting_rows -= sum(work.rows for work in batch)
         return [work for work in batch if not work.answer.done()]
 
-    async def _run(self, contract: Contract, batch: list[_Work]) -> None:
-        try:
-            await self._answer(contract, batch)
-        finally:
-            self._busy -= 1
-            _fail(batch, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
-            self._dispatch(contract)
+    def _ended(self, contract: Contract, batch: list[_Work], task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._busy -= 1
+        _fail(batch, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
+        self._dispatch(contract)
 
     async def _answer(self, contract: Contract, batch: list[_Work]) -> None:
         try:
@@ -151,7 +177,15 @@ class Lane:
             rows=sum(rows),
         )
         deadline_s = max(work.deadline_s for work in batch)
-        data = await self._upstream.infer(contract.model, self.arm, request=request, deadline_s=deadline_s)
+        data = await self._upstream.infer(
+            contract.model,
+            self.arm,
+            request=request,
+            deadline_s=deadline_s,
+            rows=sum(rows),
+            hedge_share=contract.hedge_share if len(batch) == 1 else 0.0,
+            may_hedge=partial(self._has_room, contract),
+        )
         metrics.COMPUTE_SECONDS.labels(*labels).observe(self._clock.monotonic_s() - start_s)
         metrics.BATCH_ROWS.labels(*labels).observe(sum(rows))
         try:

@@ -34,6 +34,9 @@ class Prediction:
     business_key: str
     request_id: str
     checked: CheckedInput
+    is_pinned: bool = False  # the caller named the version
+    degraded: str = ""  # the fallback that answered
+    intended_version: str = ""  # in place of which version; empty where none was replaced
 
 
 def served(
@@ -96,6 +99,8 @@ def _context(prediction: Prediction, *, now_s: float, latency_s: float) -> Predi
         served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
         latency_s=latency_s,
         rows=prediction.checked.rows,
+        degraded=prediction.degraded,
+        intended_version=prediction.intended_version,
     )
 
 

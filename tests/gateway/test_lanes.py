@@ -39,7 +39,9 @@ class Upstream:
     def count_endpoints(self, _model: str, _arm: Arm) -> int:
         return 1
 
-    async def infer(self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+    async def infer(
+        self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+    ) -> bytes:
         rows = np.frombuffer(wire.read_call(request).tensors[0].raw, dtype="<f4")
         self.calls.append(rows.tolist())
         await self.gate.wait()
@@ -159,7 +161,9 @@ async def test_a_deadline_ends_the_wait_in_the_queue_and_in_the_call() -> None:
 
 async def test_an_answer_that_is_none_is_the_arms_failure() -> None:
     class Nonsense(Upstream):
-        async def infer(self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+        async def infer(
+            self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+        ) -> bytes:
             return b"\xff\xff"
 
     with pytest.raises(ArmFailed, match="answered nonsense"):
@@ -168,7 +172,9 @@ async def test_an_answer_that_is_none_is_the_arms_failure() -> None:
 
 async def test_a_fault_of_ours_leaves_nobody_waiting() -> None:
     class Broken(Upstream):
-        async def infer(self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+        async def infer(
+            self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+        ) -> bytes:
             raise asyncio.CancelledError
 
     it = lane(Broken())

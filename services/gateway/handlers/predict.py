@@ -14,7 +14,9 @@ from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import check_inputs, check_outputs
 from services.gateway.domain.coding import Coder, encode
 from services.gateway.domain.contract import Contract
+from services.gateway.domain.fallback import deadline_of_arm
 from services.gateway.domain.routing import Arm, arm_of_version, choose
+from services.gateway.fallbacks import Fallbacks
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
 from services.gateway.records import Prediction
@@ -62,6 +64,7 @@ class Predictions:
         keyring: KeyRing,
         *,
         lanes: Lanes,
+        fallbacks: Fallbacks,
         spool: Spool,
         clock: Clock,
         token_secret: bytes,
@@ -69,6 +72,7 @@ class Predictions:
         self._catalog = catalog
         self._keyring = keyring
         self._lanes = lanes
+        self._fallbacks = fallbacks
         self._spool = spool
         self._clock = clock
         self._token_secret = token_secret
@@ -110,8 +114,8 @@ class Predictions:
             wanted = check_outputs(contract, call.outputs)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         deadline_s = start_s + min(budget for budget in budgets if budget is not None)
-        columns = await self._outputs(prediction, start_s=start_s, deadline_s=deadline_s)
-        self._record(prediction, columns, coder=model.coders[prediction.arm.version], start_s=start_s)
+        prediction, columns = await self._outputs(model, prediction, start_s=start_s, deadline_s=deadline_s)
+        self._record(prediction, columns, coder=_coder(model, prediction), start_s=start_s)
         return Answer(
             model=call.model,
             version=prediction.arm.version,
@@ -142,6 +146,7 @@ class Predictions:
             business_key=call.business_key,
             request_id=call.request_id,
             checked=checked,
+            is_pinned=bool(call.version),
         )
         return model, prediction
 
@@ -153,19 +158,34 @@ class Predictions:
                     "new ones are taken again when Kafka is back"
                 )
 
-    async def _outputs(self, prediction: Prediction, *, start_s: float, deadline_s: float) -> Columns:
+    async def _outputs(
+        self, model: Model, prediction: Prediction, *, start_s: float, deadline_s: float
+    ) -> tuple[Prediction, Columns]:
+        """The answer of the arm, or of a fallback, and the prediction as it was answered."""
+        try:
+            return await self._answered(model, prediction, start_s=start_s, deadline_s=deadline_s)
+        except asyncio.CancelledError:
+            metrics.REQUESTS.labels(model.name, prediction.arm.version, "CANCELLED").inc()
+            raise
+
+    async def _answered(
+        self, model: Model, prediction: Prediction, *, start_s: float, deadline_s: float
+    ) -> tuple[Prediction, Columns]:
         contract, checked, arm = prediction.contract, prediction.checked, prediction.arm
         lane = self._lanes.lane(contract.model, arm)
         with _QUEUE_FULL:
             lane.admit(contract, checked.rows)
+        until_s = deadline_of_arm(contract, start_s=start_s, deadline_s=deadline_s)
         try:
-            return await lane.submit(contract, checked.columns, rows=checked.rows, deadline_s=deadline_s)
+            self._fallbacks.check_circuit(model, arm)
+            columns = await lane.submit(contract, checked.columns, rows=checked.rows, deadline_s=until_s)
         except SlipwayError as error:
-            self._record_failure(prediction, error, start_s=start_s)
-            raise
-        except asyncio.CancelledError:
-            metrics.REQUESTS.labels(contract.model, arm.version, "CANCELLED").inc()
-            raise
+            replaced = await self._fallbacks.replace(model, prediction, error=error, deadline_s=deadline_s)
+            if replaced is None:
+                self._record_failure(prediction, error, start_s=start_s)
+                raise
+            return replaced
+        return prediction, columns
 
     def _record(self, prediction: Prediction, outputs: Columns, *, coder: Coder, start_s: float) -> None:
         """Keep the answer before it is given: an answer without a record must not exist."""
@@ -196,7 +216,7 @@ class Predictions:
         metrics.REQUESTS.labels(prediction.contract.model, prediction.arm.version, code).inc()
 
     def _parameters(self, prediction: Prediction) -> dict[str, str | int]:
-        return {
+        parameters: dict[str, str | int] = {
             "slipway_prediction_id": prediction.prediction_id,
             "slipway_feedback_token": tokens.issue(
                 self._token_secret, subject=prediction.prediction_id, owner=_owner(prediction.caller)
@@ -204,6 +224,9 @@ class Predictions:
             "slipway_arm": prediction.arm.role,
             "slipway_route_epoch": prediction.route_epoch,
         }
+        if prediction.degraded:
+            parameters["slipway_degraded"] = prediction.degraded
+        return parameters
 
 
 def _chosen(
@@ -219,6 +242,12 @@ def _arm(model: Model, call: InferCall, prediction_id: str) -> Arm:
     if call.version:
         return arm_of_version(model.route, call.version)
     return choose(model.route, call.unit or prediction_id)
+
+
+def _coder(model: Model, prediction: Prediction) -> Coder:
+    """Of the version that answered; where that is no arm any more, of the one that was asked."""
+    coder = model.coders.get(prediction.arm.version)
+    return coder or model.coders[prediction.intended_version]
 
 
 def _owner(caller: ApiKey) -> tokens.Owner:
