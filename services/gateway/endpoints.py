@@ -127,10 +127,11 @@ class Pool:
             pick.target, now_s=now_s, latency_s=latency_s, slowness=slowness, is_probe=pick.is_probe
         )
 
-    def failed(self, pick: Pick, *, is_gone: bool, now_s: float) -> None:
-        """An endpoint failed by its own fault."""
+    def failed(self, pick: Pick, *, is_gone: bool, now_s: float) -> bool:
+        """An endpoint failed by its own fault; returns whether that speaks against the version as well."""
         pick.load.observe(_SLOWNESS_OF_A_FAILURE, now_s=now_s)
         self._outliers.failed(pick.target, now_s=now_s, is_gone=is_gone, is_probe=pick.is_probe)
+        return pick.target in self._outliers.active(self._targets)
 
     def released(self, pick: Pick, *, now_s: float) -> None:
         """A call ended without a verdict."""
@@ -201,6 +202,7 @@ class Pool:
         metrics.ENDPOINT_STATE.labels(self.model, self.version, target).set(state)
         if state is outliers.State.EJECTED:
             metrics.ENDPOINT_EJECTIONS.labels(self.model, self.version, reason).inc()
+            self.circuit.forgive()  # the failures so far had a cause, and it is gone
             self._channels.renew(target)
         log.info(
             "endpoint",

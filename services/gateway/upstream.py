@@ -223,10 +223,10 @@ class Upstream:
         failure, now_s = failure_of(error, version=pool.version), self._clock.monotonic_s()
         if failure.is_timeout and not pool.is_fair(call.rows, now_s - start_s):
             failure = failure.without_fault()
-        if failure.meaning.is_fault:
-            pool.failed(pick, is_gone=failure.meaning.is_gone, now_s=now_s)
-        else:
+        if not failure.meaning.is_fault:
             pool.released(pick, now_s=now_s)
+        elif not pool.failed(pick, is_gone=failure.meaning.is_gone, now_s=now_s):
+            return failure.without_fault()
         return failure
 
     def _cancelled(self, pool: Pool, pick: Pick, *, call: _Call, start_s: float) -> None:

@@ -14,11 +14,10 @@ from math import exp
 from typing import Final, Protocol
 
 DECAY_S: Final = 10.0  # Finagle's default
-# An endpoint that was never called, or not for long, counts as this much of the pool's own pace: tried
-# again soon, and not flooded until its first answer.
-_UNKNOWN: Final = 1.0
+# No endpoint counts as faster than this, against the pool's mean, and one that was not called for long,
+# or never, counts as just as fast: it is tried soon, and not flooded until its first answer.
 _FASTEST: Final = 0.5
-_WEIGHT: Final = 0.05  # of one call in the pool's mean
+_WEIGHT: Final = 0.05  # of one call in the pool's mean, once it is one of many
 
 
 class Rng(Protocol):
@@ -32,10 +31,11 @@ class Rng(Protocol):
 class PoolLatency:
     """What a call takes in the whole pool, by its rows: a moving mean for each power of two."""
 
-    __slots__ = ("_means_s",)
+    __slots__ = ("_counts", "_means_s")
 
     def __init__(self) -> None:
         self._means_s: dict[int, float] = {}
+        self._counts: dict[int, int] = {}
 
     def expected_s(self, rows: int) -> float | None:
         """The mean for a call of so many rows; None before the first of its size."""
@@ -44,12 +44,11 @@ class PoolLatency:
     def observe(self, rows: int, latency_s: float) -> float:
         """Take in one call; returns its slowness, latency over the mean so far, 1 for the first."""
         size = rows.bit_length()
-        mean_s = self._means_s.get(size)
-        if not mean_s:
-            self._means_s[size] = latency_s
-            return _UNKNOWN
-        self._means_s[size] = mean_s + _WEIGHT * (latency_s - mean_s)
-        return latency_s / mean_s
+        count = self._counts[size] = self._counts.get(size, 0) + 1
+        mean_s = self._means_s.setdefault(size, latency_s)
+        # The mean of the first calls: the very first, which also had to connect, is soon forgotten.
+        self._means_s[size] = mean_s + max(_WEIGHT, 1 / count) * (latency_s - mean_s)
+        return latency_s / mean_s if mean_s else 1.0
 
 
 class Load:
@@ -63,7 +62,7 @@ class Load:
 
     def __init__(self) -> None:
         self.rows = 0
-        self._peak = _UNKNOWN
+        self._peak = _FASTEST
         self._at_s: float | None = None
 
     def observe(self, slowness: float, *, now_s: float) -> None:

@@ -107,6 +107,10 @@ class Circuit:
         if self.state is State.OPEN:
             self._until_s = now_s
 
+    def forgive(self) -> None:
+        """What failed so far will not fail again: count anew."""
+        self._clear()
+
     def _is_awaited(self, permit: int) -> bool:
         """Whether a permit is the latest probe's: an older one is no longer waited for."""
         return permit != CALL and permit == self._probe and self.state is State.HALF_OPEN

@@ -60,7 +60,16 @@ def test_a_slow_endpoint_costs_as_many_times_more() -> None:
     slow, usual = loads(0, 0)
     slow.observe(6.0, now_s=100.0)
     assert slow.cost(2, now_s=100.0) == 12.0
+    usual.observe(1.0, now_s=100.0)
     assert usual.cost(2, now_s=100.0) == 2.0
+
+
+def test_an_unknown_endpoint_is_tried_soon_and_not_flooded() -> None:
+    unknown, known = loads(0, 0)
+    known.observe(0.6, now_s=0.0)
+    assert unknown.cost(1, now_s=0.0) < known.cost(1, now_s=0.0)
+    unknown.rows = 1
+    assert unknown.cost(1, now_s=0.0) > known.cost(1, now_s=0.0)
 
 
 def test_a_rise_counts_at_once_and_a_fall_by_and_by() -> None:
@@ -85,7 +94,11 @@ def test_slowness_is_measured_against_calls_of_the_same_size() -> None:
     assert latency.observe(1, 0.001) == 1.0
     assert latency.observe(200, 0.1) == 1.0  # the first of its size
     assert latency.observe(1, 0.003) == pytest.approx(3.0)
-    assert latency.expected_s(1) == pytest.approx(0.001 + 0.05 * 0.002)
+    assert latency.expected_s(1) == pytest.approx(0.002)
+    for _ in range(98):
+        latency.observe(1, 0.002)
+    latency.observe(1, 0.022)
+    assert latency.expected_s(1) == pytest.approx(0.002 + 0.05 * 0.02, rel=0.01)
     assert latency.expected_s(255) == pytest.approx(0.1)  # same power of two as 200
     assert latency.expected_s(256) is None
 

@@ -51,6 +51,16 @@ def test_calls_older_than_the_window_do_not_count() -> None:
     assert it.state is State.OPEN
 
 
+def test_failures_whose_cause_is_gone_do_not_count() -> None:
+    it = circuit()
+    count(it, 0.0, bad=19)
+    it.forgive()
+    count(it, 0.0, bad=19)
+    assert it.is_closed
+    count(it, 0.0, bad=1)
+    assert it.state is State.OPEN
+
+
 def test_it_says_when_it_is_tried_again() -> None:
     it = opened()
     assert it.is_refusing(1.5)
