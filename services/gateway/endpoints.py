@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 _FAIR_FACTOR: Final = 4.0
 _FAIR_AT_LEAST_S: Final = 0.05
 _FAIR_UNKNOWN_S: Final = 0.25
+_HUNG_FACTOR: Final = 10.0  # after so many fair waits an endpoint hangs: as good as gone
 _SLOWNESS_OF_A_FAILURE: Final = 5.0  # else an endpoint that fails fast would look idle and attract calls
 
 
@@ -137,12 +138,20 @@ class Pool:
         """A call ended without a verdict."""
         self._outliers.released(pick.target, now_s=now_s, is_probe=pick.is_probe)
 
-    def is_fair(self, rows: int, waited_s: float) -> bool:
-        """Whether so long a wait in vain speaks against an endpoint."""
+    def fair_wait_s(self, rows: int) -> float:
+        """A wait in vain that is as long as this speaks against an endpoint."""
         expected_s = self.latency.expected_s(rows)
         if expected_s is None:
-            return waited_s >= _FAIR_UNKNOWN_S
-        return waited_s >= max(_FAIR_AT_LEAST_S, _FAIR_FACTOR * expected_s)
+            return _FAIR_UNKNOWN_S
+        return max(_FAIR_AT_LEAST_S, _FAIR_FACTOR * expected_s)
+
+    def timed_out(self, pick: Pick, *, rows: int, waited_s: float, now_s: float) -> bool:
+        """A call got no answer in its time; returns whether that speaks against the version as well."""
+        fair_s = self.fair_wait_s(rows)
+        if waited_s < fair_s:
+            self.released(pick, now_s=now_s)
+            return False
+        return self.failed(pick, is_gone=waited_s >= _HUNG_FACTOR * fair_s, now_s=now_s)
 
     def hedge_delay_s(self, rows: int) -> float | None:
         """How long to wait for a first answer before asking a second endpoint; None: too little is known."""

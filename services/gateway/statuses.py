@@ -58,6 +58,10 @@ class CallFailed(Exception):
         """Whether the time ran out."""
         return self.meaning.kind is DeadlineExceeded
 
+    def for_a_probe(self) -> "CallFailed":
+        """The same, to be tried elsewhere: nobody shall pay for the trial of an endpoint."""
+        return CallFailed(self.error, replace(self.meaning, is_retriable=True))
+
     def without_fault(self) -> "CallFailed":
         """The same, not to be held against the endpoint."""
         return CallFailed(self.error, replace(self.meaning, is_fault=False))

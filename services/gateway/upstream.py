@@ -132,7 +132,7 @@ class Upstream:
             raise
         except asyncio.CancelledError:
             waited_s = self._clock.monotonic_s() - call.sent_s if call.sent_s else 0.0
-            self._judge(pool, permit, is_fault=pool.is_fair(call.rows, waited_s))
+            self._judge(pool, permit, is_fault=waited_s >= pool.fair_wait_s(call.rows))
             raise
         pool.circuit.succeeded(permit, now_s=self._clock.monotonic_s())
         return answer
@@ -176,6 +176,8 @@ class Upstream:
         if left_s <= 0:
             pool.released(pick, now_s=start_s)
             raise DeadlineExceeded("the time for the request ran out before it could be sent on")
+        if pick.is_probe:  # and if it takes long, there is time left for another endpoint
+            left_s = min(left_s, 2 * pool.fair_wait_s(call.rows))
         channel = self._channels.to(pick.target)
         call.attempts += 1
         call.sent_s = call.sent_s or start_s
@@ -186,7 +188,9 @@ class Upstream:
         except grpc.aio.AioRpcError as error:
             raise self._failure(pool, pick, call=call, start_s=start_s, error=error) from error
         except asyncio.CancelledError:
-            self._cancelled(pool, pick, call=call, start_s=start_s)
+            # Nobody waits any more: they gave up after a fair time, or for reasons of their own.
+            now_s = self._clock.monotonic_s()
+            pool.timed_out(pick, rows=call.rows, waited_s=now_s - start_s, now_s=now_s)
             raise
         finally:
             channel.in_flight -= 1
@@ -221,21 +225,16 @@ class Upstream:
         self, pool: Pool, pick: Pick, *, call: _Call, start_s: float, error: grpc.aio.AioRpcError
     ) -> CallFailed:
         failure, now_s = failure_of(error, version=pool.version), self._clock.monotonic_s()
-        if failure.is_timeout and not pool.is_fair(call.rows, now_s - start_s):
-            failure = failure.without_fault()
         if not failure.meaning.is_fault:
             pool.released(pick, now_s=now_s)
-        elif not pool.failed(pick, is_gone=failure.meaning.is_gone, now_s=now_s):
-            return failure.without_fault()
-        return failure
-
-    def _cancelled(self, pool: Pool, pick: Pick, *, call: _Call, start_s: float) -> None:
-        """Nobody waits any more: because they gave up after a fair time, or for reasons of their own."""
-        now_s = self._clock.monotonic_s()
-        if pool.is_fair(call.rows, now_s - start_s):
-            pool.failed(pick, is_gone=False, now_s=now_s)
+            return failure
+        if pick.is_probe:
+            failure = failure.for_a_probe()
+        if failure.is_timeout:
+            is_fault = pool.timed_out(pick, rows=call.rows, waited_s=now_s - start_s, now_s=now_s)
         else:
-            pool.released(pick, now_s=now_s)
+            is_fault = pool.failed(pick, is_gone=failure.meaning.is_gone, now_s=now_s)
+        return failure if is_fault else failure.without_fault()
 
     async def _wait_for_endpoint(self, pool: Pool, arm: Arm, call: _Call) -> None:
         """Return once the directory lists an endpoint.
