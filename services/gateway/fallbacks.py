@@ -1,7 +1,7 @@
 """What the spec names for when a version cannot answer: tried in order, recorded as degraded."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from services.gateway import metrics
@@ -27,20 +27,11 @@ from slipway.rpc import status_of
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StaleAnswer:
-    """An earlier answer to the same input, and the version that gave it."""
-
-    version: str
-    digest: str
-    outputs: Columns
-
-
 class StaleAnswers(Protocol):
     """Earlier answers, also those that are too old to be given while the version can answer."""
 
-    async def find_stale(self, prediction: Prediction, *, timeout_s: float) -> StaleAnswer | None:
-        """The latest answer to the same input; None where there is none in time."""
+    async def stale(self, prediction: Prediction, *, outputs: tuple[str, ...]) -> Columns | None:
+        """All outputs of the latest answer to the same question; None where there is none, soon."""
         ...
 
 
@@ -64,7 +55,13 @@ class Fallbacks:
         self._upstream.check_circuit(model.name, arm)
 
     async def replace(
-        self, model: Model, prediction: Prediction, *, error: SlipwayError, deadline_s: float
+        self,
+        model: Model,
+        prediction: Prediction,
+        *,
+        error: SlipwayError,
+        outputs: tuple[str, ...],
+        deadline_s: float,
     ) -> tuple[Prediction, Columns] | None:
         """Another answer, and the prediction as it was then answered; None: the failure stands.
 
@@ -72,6 +69,7 @@ class Fallbacks:
             model: Its routes and its spec.
             prediction: As it was meant.
             error: Why the version did not answer.
+            outputs: The names that were asked for.
             deadline_s: Of the whole request.
         """
         if prediction.is_pinned or not is_replaceable(error):
@@ -79,21 +77,21 @@ class Fallbacks:
         for how in prediction.contract.fallback:
             if self._clock.monotonic_s() >= deadline_s:
                 return None
-            found = await self._try(how, model, prediction=prediction, deadline_s=deadline_s)
+            found = await self._try(how, model, prediction=prediction, outputs=outputs, deadline_s=deadline_s)
             if found is not None:
-                arm, outputs = found
+                arm, columns = found
                 meant = prediction.arm.version
                 metrics.DEGRADED.labels(model.name, meant, how, status_of(error).name).inc()
-                return replace(prediction, arm=arm, degraded=how, intended_version=meant), outputs
+                return replace(prediction, arm=arm, degraded=how, intended_version=meant), columns
         return None
 
     async def _try(
-        self, how: str, model: Model, *, prediction: Prediction, deadline_s: float
+        self, how: str, model: Model, *, prediction: Prediction, outputs: tuple[str, ...], deadline_s: float
     ) -> tuple[Arm, Columns] | None:
         if how == PREVIOUS_VERSION:
             return await self._previous(model, prediction, deadline_s=deadline_s)
         if how == CACHED_ANSWER:
-            return await self._cached(prediction, deadline_s=deadline_s)
+            return await self._cached(prediction, outputs)
         return stand_in(DEFAULT), default_columns(prediction.contract, prediction.checked.rows)
 
     async def _previous(
@@ -108,17 +106,12 @@ class Fallbacks:
         lane = self._lanes.lane(model.name, arm)
         try:
             lane.admit(contract, checked.rows)
-            outputs = await lane.submit(contract, checked.columns, rows=checked.rows, deadline_s=deadline_s)
+            columns = await lane.submit(contract, checked.columns, rows=checked.rows, deadline_s=deadline_s)
         except SlipwayError as error:
             log.info("the fallback failed too", extra={"version": arm.version, "error": str(error)})
             return None
-        return arm, outputs
+        return arm, columns
 
-    async def _cached(self, prediction: Prediction, *, deadline_s: float) -> tuple[Arm, Columns] | None:
-        if self._stale is None:
-            return None
-        timeout_s = deadline_s - self._clock.monotonic_s()
-        found = await self._stale.find_stale(prediction, timeout_s=timeout_s)
-        if found is None:
-            return None
-        return stand_in(CACHED_ANSWER, version=found.version, digest=found.digest), found.outputs
+    async def _cached(self, prediction: Prediction, outputs: tuple[str, ...]) -> tuple[Arm, Columns] | None:
+        columns = await self._stale.stale(prediction, outputs=outputs) if self._stale is not None else None
+        return None if columns is None else (stand_in(CACHED_ANSWER), columns)

@@ -21,7 +21,7 @@ name: m
 task: regression
 features: [{name: x}]
 label: {name: y}
-serving: {max_batch_rows: 4, max_queued_rows: 6}
+serving: {max_batch_rows: 4, max_queued_rows: 6, hedge_share: 0.25}
 """)
 )
 ARM = Arm(version="1", digest="", upstream="inference", role="champion", weight_ppm=1_000_000)
@@ -52,6 +52,29 @@ class Upstream:
         response = ModelInferResponse(raw_output_contents=[(rows * 2).tobytes()])
         response.outputs.add(name="value", datatype="FP32", shape=[len(rows)])
         return response.SerializeToString()
+
+
+class Hanging(Upstream):
+    """Never answers; notes who was cancelled, and what else it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.endpoints = 1
+        self.cancelled: list[list[float]] = []
+        self.more: list[dict[str, Any]] = []
+
+    def count_endpoints(self, _model: str, _arm: Arm) -> int:
+        return self.endpoints
+
+    async def infer(
+        self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+    ) -> bytes:
+        self.more.append(_more)
+        try:
+            return await super().infer(_model, _arm, request=request, deadline_s=deadline_s)
+        except asyncio.CancelledError:
+            self.cancelled.append(self.calls[len(self.cancelled)])
+            raise
 
 
 def lane(upstream: Any) -> Lane:
@@ -180,6 +203,51 @@ async def test_a_fault_of_ours_leaves_nobody_waiting() -> None:
     it = lane(Broken())
     with pytest.raises(ArmFailed, match="ended without an answer"):
         await submit(it, 1)
+    await until(lambda: it.is_idle)
+
+
+async def test_a_call_that_nobody_waits_for_any_more_is_cancelled() -> None:
+    upstream = Hanging()
+    it = lane(upstream)
+    tasks = await started(submit(it, 0), submit(it, 1), submit(it, 2))
+    tasks[0].cancel()
+    await until(lambda: upstream.calls == [[0], [1, 2]])
+    assert upstream.cancelled == [[0]]
+    tasks[1].cancel()
+    await asyncio.wait([tasks[1]])
+    assert upstream.cancelled == [[0]]  # one still waits
+    tasks[2].cancel()
+    await until(lambda: it.is_idle)
+    assert upstream.cancelled == [[0], [1, 2]]
+
+
+async def test_who_leaves_before_the_call_began_keeps_no_slot() -> None:
+    it = lane(Upstream())
+    task = asyncio.ensure_future(submit(it, 0))
+    await asyncio.sleep(0)  # the call is a task by now, which has not started
+    task.cancel()
+    await until(lambda: it.is_idle)
+
+
+async def test_the_second_call_is_only_for_single_requests_while_there_is_room() -> None:
+    upstream = Hanging()
+    it = lane(upstream)
+    (alone,) = await started(submit(it, 0))
+    assert upstream.more[0]["hedge_share"] == 0.25
+    assert upstream.more[0]["rows"] == 1
+    assert upstream.more[0]["may_hedge"]() is False  # the only slot is busy
+    upstream.endpoints = 2
+    assert upstream.more[0]["may_hedge"]() is True
+    upstream.endpoints = 1
+    tasks = await started(submit(it, 1), submit(it, 2, 3))
+    upstream.endpoints = 2
+    assert upstream.more[0]["may_hedge"]() is False  # somebody waits
+    alone.cancel()
+    await until(lambda: len(upstream.calls) == 2)
+    assert upstream.more[1]["hedge_share"] == 0
+    assert upstream.more[1]["rows"] == 3
+    for task in tasks:
+        task.cancel()
     await until(lambda: it.is_idle)
 
 

@@ -267,7 +267,7 @@ def test_strange_statuses_are_told_in_our_words(bench: Bench, status: str, code:
         with pytest.raises(grpc.RpcError) as failure:
             wait_for_version(bench, "2")
         assert failure.value.code().name == code
-        assert says in failure.value.details()
+        assert says in str(failure.value.details())
 
 
 def wait_for_version(bench: Bench, version: str) -> None:

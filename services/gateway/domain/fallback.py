@@ -44,9 +44,9 @@ def previous_arm(route: Route, failed: Arm, *, can_answer: Callable[[Arm], bool]
     return None
 
 
-def stand_in(how: str, *, version: str = "", digest: str = "") -> Arm:
-    """An answer that no arm gave, in an arm's place."""
-    return Arm(version=version, digest=digest, upstream="", role=how, weight_ppm=0)
+def stand_in(how: str) -> Arm:
+    """An answer that no arm gave just now, in an arm's place."""
+    return Arm(version="", digest="", upstream="", role=how, weight_ppm=0)
 
 
 def default_columns(contract: Contract, rows: int) -> Columns:

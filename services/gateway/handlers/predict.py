@@ -114,7 +114,9 @@ class Predictions:
             wanted = check_outputs(contract, call.outputs)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         deadline_s = start_s + min(budget for budget in budgets if budget is not None)
-        prediction, columns = await self._outputs(model, prediction, start_s=start_s, deadline_s=deadline_s)
+        prediction, columns = await self._outputs(
+            model, prediction, wanted=wanted, start_s=start_s, deadline_s=deadline_s
+        )
         self._record(prediction, columns, coder=_coder(model, prediction), start_s=start_s)
         return Answer(
             model=call.model,
@@ -159,17 +161,31 @@ class Predictions:
                 )
 
     async def _outputs(
-        self, model: Model, prediction: Prediction, *, start_s: float, deadline_s: float
+        self,
+        model: Model,
+        prediction: Prediction,
+        *,
+        wanted: tuple[str, ...],
+        start_s: float,
+        deadline_s: float,
     ) -> tuple[Prediction, Columns]:
         """The answer of the arm, or of a fallback, and the prediction as it was answered."""
         try:
-            return await self._answered(model, prediction, start_s=start_s, deadline_s=deadline_s)
+            return await self._answered(
+                model, prediction, wanted=wanted, start_s=start_s, deadline_s=deadline_s
+            )
         except asyncio.CancelledError:
             metrics.REQUESTS.labels(model.name, prediction.arm.version, "CANCELLED").inc()
             raise
 
     async def _answered(
-        self, model: Model, prediction: Prediction, *, start_s: float, deadline_s: float
+        self,
+        model: Model,
+        prediction: Prediction,
+        *,
+        wanted: tuple[str, ...],
+        start_s: float,
+        deadline_s: float,
     ) -> tuple[Prediction, Columns]:
         contract, checked, arm = prediction.contract, prediction.checked, prediction.arm
         lane = self._lanes.lane(contract.model, arm)
@@ -180,7 +196,9 @@ class Predictions:
             self._fallbacks.check_circuit(model, arm)
             columns = await lane.submit(contract, checked.columns, rows=checked.rows, deadline_s=until_s)
         except SlipwayError as error:
-            replaced = await self._fallbacks.replace(model, prediction, error=error, deadline_s=deadline_s)
+            replaced = await self._fallbacks.replace(
+                model, prediction, error=error, outputs=wanted, deadline_s=deadline_s
+            )
             if replaced is None:
                 self._record_failure(prediction, error, start_s=start_s)
                 raise
