@@ -16,9 +16,13 @@ A message says what failed, which value, and what to do.
 
 
 class SlipwayError(Exception):
-    """Any failure that Slipway itself names."""
+    """Any failure that Slipway itself names; `retry_after_s`: when another try is worth it, if known."""
 
     retriable = False
+
+    def __init__(self, *args: object, retry_after_s: float | None = None) -> None:
+        super().__init__(*args)
+        self.retry_after_s = retry_after_s
 
 
 class InvalidInput(SlipwayError):
@@ -42,13 +46,9 @@ class Conflict(SlipwayError):
 
 
 class Overloaded(SlipwayError):
-    """A bounded queue is full, or an answer would come too late; `retry_after_s` says when to try again."""
+    """A bounded queue is full, or an answer would come too late."""
 
     retriable = True
-
-    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
 
 
 class Unavailable(SlipwayError):

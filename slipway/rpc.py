@@ -45,7 +45,7 @@ def retry_metadata(error: SlipwayError) -> tuple[tuple[str, str], ...]:
     `retry-after-ms` is for people and plain clients; `grpc-retry-pushback-ms` is what gRPC clients with a
     retry policy obey by themselves (gRFC A6).
     """
-    if isinstance(error, errors.Overloaded) and error.retry_after_s is not None:
+    if error.retry_after_s is not None:
         milliseconds = str(ceil(error.retry_after_s * 1000))
         return (("retry-after-ms", milliseconds), ("grpc-retry-pushback-ms", milliseconds))
     return ()

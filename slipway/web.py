@@ -52,7 +52,7 @@ def status_of(error: SlipwayError) -> int:
 
 def retry_headers(error: SlipwayError) -> dict[str, str]:
     """`Retry-After` in whole seconds, where an error knows when to try again."""
-    if isinstance(error, errors.Overloaded) and error.retry_after_s is not None:
+    if error.retry_after_s is not None:
         return {"retry-after": str(ceil(error.retry_after_s))}
     return {}
 

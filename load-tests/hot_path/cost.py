@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 import uvloop
 
+from services.gateway.answering import Answering
 from services.gateway.catalog import Catalog
 from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
 from services.gateway.domain.routing import Arm
+from services.gateway.fallbacks import Fallbacks
 from services.gateway.handlers.predict import Predictions
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
@@ -54,6 +56,9 @@ class InstantVersion:
         """One."""
         return 1
 
+    def check_circuit(self, _model: str, _arm: Arm) -> None:
+        """Closed."""
+
     async def infer(self, _model: str, _arm: Arm, *, request: bytes, **_: Any) -> bytes:
         """Label and probabilities for each row."""
         rows = len(ModelInferRequest.FromString(request).raw_input_contents[0]) // (4 * len(FEATURES))
@@ -86,8 +91,12 @@ def pipeline(folder: Path) -> Predictions:
     catalog.apply_route(RouteTable(model="bench", epoch=1, salt="s", arms=[arm]))
     keyring.replace([ApiKey(key_id="bench", principal="bench", tenant="default", mac=mac_of(PEPPER, KEY))])
     spool = Spool(folder, limit_bytes=4096 * MIB, segment_bytes=16 * MIB)
-    lanes = Lanes(InstantVersion(), clock, slots=1)  # type: ignore[arg-type]
-    return Predictions(catalog, keyring, lanes=lanes, spool=spool, clock=clock, token_secret=b"t" * 32)
+    version: Any = InstantVersion()
+    lanes = Lanes(version, clock, slots=1)
+    answering = Answering(lanes, Fallbacks(lanes, version, clock=clock))
+    return Predictions(
+        catalog, keyring, answering=answering, spool=spool, clock=clock, token_secret=b"t" * 32
+    )
 
 
 def request() -> bytes:

@@ -15,6 +15,8 @@ from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.tensors_pb2 import FeatureBins, Tensor
 
 _LABEL = "label"
+# Answers in place of a version's: a repeated one says nothing new, a fixed one nothing at all.
+_NO_ARM = frozenset({"cached_answer", "default"})
 
 
 def model_of(event: Event) -> str:
@@ -42,11 +44,17 @@ def observation_of(event: Event, classes: Sequence[str]) -> Observation | None:
         InvalidInput: A version is missing, or a tensor cannot be read.
     """
     message = event.message
+    if isinstance(message, PredictionServed | LabelMatched) and _arm(message) in _NO_ARM:
+        return None
     if isinstance(message, PredictionServed):
         return _observation(event, message.context.version, _served(message, classes))
     if isinstance(message, LabelMatched) and message.revision <= 1:
         return _observation(event, message.version, _labelled(message, classes))
     return None
+
+
+def _arm(message: PredictionServed | LabelMatched) -> str:
+    return str(message.context.arm if isinstance(message, PredictionServed) else message.arm)
 
 
 def _observation(event: Event, version: str, sketch: Sketch) -> Observation:

@@ -5,12 +5,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from random import Random
 from typing import Final
 
+from services.gateway.answering import Answering
 from services.gateway.catalog import ROUTES_SNAPSHOT, SPECS_SNAPSHOT, Catalog
 from services.gateway.consumer import CatalogConsumer
 from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
 from services.gateway.directory import Directory, DirectoryWatch
+from services.gateway.domain.circuit import CircuitPolicy
+from services.gateway.domain.outliers import OutlierPolicy
+from services.gateway.endpoints import UpstreamPolicy
+from services.gateway.fallbacks import Fallbacks
 from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
@@ -138,12 +144,12 @@ async def _serve(
 ) -> None:
     """The public port, last: what it needs is there, and at the end it closes first."""
     clock = SystemClock()
-    upstream = Upstream(known.directory, clock)
+    upstream = Upstream(known.directory, clock, rng=Random(), policy=_upstream_policy(settings))  # noqa: S311
     lanes = Lanes(upstream, clock, slots=settings.upstream_slots)
     predictions = Predictions(
         known.catalog,
         known.keyring,
-        lanes=lanes,
+        answering=Answering(lanes, Fallbacks(lanes, upstream, clock=clock)),
         spool=segments,
         clock=clock,
         token_secret=settings.strong_secret(SECRET_FILE),
@@ -160,3 +166,16 @@ async def _serve(
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
     process.spawn("upkeep", upkeep.run)
     process.mount("v2", Rest(predictions, models, version=version("slipway")))
+
+
+def _upstream_policy(settings: Settings) -> UpstreamPolicy:
+    return UpstreamPolicy(
+        outliers=OutlierPolicy(
+            base_ejection_s=settings.ejection_s, max_ejected_share=settings.max_ejected_share
+        ),
+        circuit=CircuitPolicy(
+            failure_share=settings.circuit_failure_share,
+            min_calls=settings.circuit_min_calls,
+            open_s=settings.circuit_open_s,
+        ),
+    )

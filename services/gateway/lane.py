@@ -5,8 +5,9 @@ who goes together is decided by `domain.lane_policy`; here are the tasks, the ca
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from services.gateway import metrics, wire
@@ -153,20 +154,23 @@ class Lane:
                 arm_metrics(contract.model, self.arm.version).unsent.inc(len(late))
                 _fail(late, DeadlineExceeded(_UNSENT))
             if call is not None:
-                task = asyncio.create_task(self._run(contract, call))
+                task = asyncio.create_task(self._answer(contract, call.members, call))
                 self._tasks.add(task)  # the loop itself holds tasks only weakly
-                task.add_done_callback(self._tasks.discard)
+                # Not a `finally` in the task: one that is cancelled before it starts never gets there.
+                task.add_done_callback(partial(self._ended, contract, call))
                 running = _Running(task, len(call.members))
                 for work in call.members:
                     work.running = running
 
-    async def _run(self, contract: Contract, call: Call[_Work]) -> None:
-        try:
-            await self._answer(contract, call.members, call)
-        finally:
-            self._policy.end(call, now_s=self._clock.monotonic_s())
-            _fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
-            self._dispatch(contract)
+    def _ended(self, contract: Contract, call: Call[_Work], task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        self._policy.end(call, now_s=self._clock.monotonic_s())
+        _fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
+        self._dispatch(contract)
+
+    def _has_room(self, contract: Contract) -> bool:
+        """Whether a slot is free and nobody waits for it."""
+        return not self._policy.line.count and len(self._policy.running) < self._capacity(contract)
 
     async def _answer(self, contract: Contract, batch: Sequence[_Work], call: Call[_Work] | None) -> None:
         try:
@@ -208,7 +212,17 @@ class Lane:
             rows=sum(rows),
         )
         deadline_s = max(work.deadline_s for work in batch)
-        data = await self._ask(contract, request, deadline_s=deadline_s, call=call)
+        ask = partial(
+            self._upstream.infer,
+            contract.model,
+            self.arm,
+            request=request,
+            deadline_s=deadline_s,
+            rows=sum(rows),
+            hedge_share=contract.hedge_share if len(batch) == 1 else 0.0,
+            may_hedge=partial(self._has_room, contract),
+        )
+        data = await self._learning(contract, ask, call=call)
         children.compute_seconds.observe(self._clock.monotonic_s() - start_s)
         children.batch_rows.observe(sum(rows))
         try:
@@ -216,14 +230,12 @@ class Lane:
         except InvalidInput as error:
             raise ArmFailed(f"version {self.arm.version!r} answered nonsense: {error}") from error
 
-    async def _ask(
-        self, contract: Contract, request: bytes, *, deadline_s: float, call: Call[_Work] | None
+    async def _learning(
+        self, contract: Contract, ask: Callable[[], Awaitable[bytes]], *, call: Call[_Work] | None
     ) -> bytes:
         """Call the version and learn from how long it took."""
         try:
-            data = await self._upstream.infer(
-                contract.model, self.arm, request=request, deadline_s=deadline_s
-            )
+            data = await ask()
         except (asyncio.CancelledError, DeadlineExceeded) as error:
             if call is not None:
                 self._policy.given_up(call, now_s=self._clock.monotonic_s())

@@ -23,6 +23,21 @@ BATCH_ROWS = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
 UPSTREAM_RETRIES = Counter("slipway_gateway_upstream_retries_total", "Calls tried on another endpoint", _ARM)
+CIRCUIT_STATE = Gauge("slipway_circuit_state", "0 closed, 1 half open, 2 open", _ARM)
+CIRCUIT_TRANSITIONS = Counter(
+    "slipway_circuit_transitions_total", "Changes of a version's circuit", [*_ARM, "to_state"]
+)
+CIRCUIT_REFUSALS = Counter("slipway_circuit_refusals_total", "Calls refused by an open circuit", _ARM)
+ENDPOINT_STATE = Gauge("slipway_endpoint_state", "0 active, 1 half open, 2 ejected", [*_ARM, "target"])
+ENDPOINT_EJECTIONS = Counter(
+    "slipway_endpoint_ejections_total", "Endpoints left out for a while", [*_ARM, "reason"]
+)
+HEDGES = Counter("slipway_hedges_total", "Second calls beside a slow first one", [*_ARM, "event"])
+DEGRADED = Counter(
+    "slipway_degraded_total",
+    "Answers given in place of a version that could not",
+    [*_ARM, "fallback", "code"],
+)
 SINGLE_RETRIES = Counter(
     "slipway_gateway_single_retries_total", "Requests of a failed batch tried alone", _ARM
 )

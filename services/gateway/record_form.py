@@ -94,6 +94,8 @@ def own_context(
     request_id: str,
     rows: int,
     protocol: str,
+    degraded: str,
+    intended_version: str,
     now_s: float,
     latency_s: float,
 ) -> PredictionContext:
@@ -107,6 +109,8 @@ def own_context(
         latency_s=latency_s,
         rows=rows,
         protocol=protocol,
+        degraded=degraded,
+        intended_version=intended_version,
     )
 
 

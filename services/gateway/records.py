@@ -37,6 +37,9 @@ class Prediction:
     request_id: str
     protocol: str
     checked: CheckedInput
+    is_pinned: bool = False  # the caller named the version
+    degraded: str = ""  # the fallback that answered
+    intended_version: str = ""  # in place of which version; empty where none was replaced
 
 
 def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s: float) -> bytes:
@@ -79,6 +82,8 @@ def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> P
         request_id=prediction.request_id,
         rows=prediction.checked.rows,
         protocol=prediction.protocol,
+        degraded=prediction.degraded,
+        intended_version=prediction.intended_version,
         now_s=now_s,
         latency_s=latency_s,
     )

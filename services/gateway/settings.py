@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipway.errors import InvalidInput
-from slipway.settings import ServiceSettings
+from slipway.settings import ServiceSettings, variable_name
 
 _MIB: Final = 1024 * 1024
 _SHORTEST_SECRET: Final = 32
@@ -26,6 +26,11 @@ class Settings(ServiceSettings):
     keepalive_s: float = 20.0
     connection_age_s: float = 600.0
     connection_grace_s: float = 30.0
+    circuit_failure_share: float = 0.5
+    circuit_min_calls: int = 20
+    circuit_open_s: float = 2.0
+    ejection_s: float = 1.0
+    max_ejected_share: float = 0.5
 
     def __post_init__(self) -> None:
         smallest = min(self.spool_limit_bytes, self.feedback_spool_limit_bytes)
@@ -41,6 +46,18 @@ class Settings(ServiceSettings):
             raise InvalidInput(
                 "SLIPWAY_KEEPALIVE_S, SLIPWAY_CONNECTION_AGE_S and SLIPWAY_CONNECTION_GRACE_S must be above 0"
             )
+        self._check_shares()
+
+    def _check_shares(self) -> None:
+        """A share that could never be reached, or a time of 0, would be a setting without effect."""
+        for name in ("circuit_failure_share", "max_ejected_share"):
+            share = getattr(self, name)
+            if not 0 < share <= 1:
+                raise InvalidInput(f"{variable_name(name)}={share:g} must be above 0 and at most 1")
+        for name in ("circuit_min_calls", "circuit_open_s", "ejection_s"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise InvalidInput(f"{variable_name(name)}={value:g} must be above 0")
 
     def strong_secret(self, name: str) -> bytes:
         """A secret file that is long enough to be one.

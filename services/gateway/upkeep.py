@@ -62,6 +62,8 @@ class Upkeep:
     async def prune(self) -> None:
         """Forget lanes and close channels of versions that left the routes."""
         arms = [(model, arm) for model in self._catalog.models.values() for arm in model.route.arms]
-        self._lanes.prune({(model.name, arm.version, arm.upstream) for model, arm in arms})
+        in_use = {(model.name, arm.version, arm.upstream) for model, arm in arms}
+        self._lanes.prune(in_use)
+        self._upstream.forget_except(in_use)
         targets = {target for model, arm in arms for target in self._directory.targets(model.name, arm)}
         await self._upstream.close_except(targets)

@@ -26,7 +26,7 @@ def observe_record(event: Event, spec: Spec) -> Observation:
     return Observation(
         source=f"{event.topic}/{event.partition}",
         offset=event.offset,
-        version=context.version,
+        version=context.intended_version or context.version,
         route_epoch=context.route_epoch,
         rows=max(1, context.rows),
         served_s=context.served_at.seconds,
@@ -38,6 +38,8 @@ def observe_record(event: Event, spec: Spec) -> Observation:
 def _judge(message: Any, spec: Spec) -> tuple[Outcome, tuple[tuple[str, int], ...]]:
     if not isinstance(message, PredictionServed):
         return ("ignored" if message.code in _IGNORED_CODES else "failed"), ()
+    if message.context.degraded:
+        return "failed", ()  # something else answered, because the version that was meant could not
     try:
         counts = _read_outputs(message.payload.outputs, spec)
     except InvalidInput:

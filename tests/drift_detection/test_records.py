@@ -57,6 +57,23 @@ def test_failures_corrections_and_retractions_are_not_counted() -> None:
     ] * 3
 
 
+@pytest.mark.parametrize("arm", ["cached_answer", "default"])
+def test_answers_that_no_version_gave_just_now_are_not_counted(arm: str) -> None:
+    record = served(context=PredictionContext(model="m", version="", arm=arm, rows=3, degraded=arm))
+    label = LabelMatched(model="m", version="", arm=arm, revision=1, label="1", predicted="0")
+    assert observation_of(event(record), CLASSES) is None
+    assert observation_of(event(label, "labels"), CLASSES) is None
+
+
+def test_a_previous_version_that_answers_in_place_of_another_is_counted_as_itself() -> None:
+    context = PredictionContext(
+        model="m", version="2", arm="standby", rows=3, degraded="previous_version", intended_version="3"
+    )
+    observation = observation_of(event(served(context=context)), CLASSES)
+    assert observation is not None
+    assert observation.version == "2"
+
+
 @pytest.mark.parametrize(("label", "predicted", "errors"), [("1", "1", 0), ("1", "0", 1)])
 def test_a_label_is_right_or_wrong(label: str, predicted: str, errors: int) -> None:
     message = LabelMatched(model="m", version="3", revision=1, label=label, predicted=predicted)

@@ -1,6 +1,7 @@
 """A small server of the Open Inference Protocol: an upstream for trials, run as a process of its own.
 
-    python tests/gateway/oip_server.py PORT MODEL.onnx [--delay-s S]
+    python tests/gateway/oip_server.py PORT MODEL.onnx [--delay-s S] [--status CODE] [--typed]
+        [--connection-age-ms MS] [--log FILE]
 
 It keeps nothing of ours but the protocol. Rows whose first number is 666 make a whole call fail.
 """
@@ -8,6 +9,7 @@ It keeps nothing of ours but the protocol. Rows whose first number is 666 make a
 import argparse
 import asyncio
 import struct
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,19 +21,34 @@ from slipway.oip import open_inference_pb2_grpc as oip_grpc
 
 
 class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
-    def __init__(self, path: str, delay_s: float) -> None:
+    def __init__(self, path: str, arguments: argparse.Namespace) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(path, options)
-        self._delay_s = delay_s
+        self._delay_s = arguments.delay_s
+        self._status = arguments.status
+        self._is_typed = arguments.typed
+        self._log = arguments.log
+
+    def _note(self, what: str) -> None:
+        if self._log:
+            with Path(self._log).open("a") as log:
+                log.write(what + "\n")
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:
+        self._note("called")
+        if self._status:
+            await context.abort(grpc.StatusCode[self._status], "as it was told")
         tensor = request.inputs[0]
         features = np.frombuffer(request.raw_input_contents[0], dtype="<f4").reshape(tuple(tensor.shape))
         if (features[:, 0] == 666).any():
             await context.abort(grpc.StatusCode.INTERNAL, "a row that this model cannot bear")
         if self._delay_s:
-            await asyncio.sleep(self._delay_s)
+            try:
+                await asyncio.sleep(self._delay_s)
+            except asyncio.CancelledError:
+                self._note("cancelled")
+                raise
         label, probabilities = self._session.run(None, {self._session.get_inputs()[0].name: features})
         texts = [str(value).encode() for value in label]
         response = oip.ModelInferResponse(
@@ -39,15 +56,24 @@ class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
         )
         response.outputs.add(name="label", datatype="BYTES", shape=[len(texts)])
         response.outputs.add(name="probabilities", datatype="FP32", shape=probabilities.shape)
+        if self._is_typed:
+            response.outputs[0].contents.bytes_contents.extend(texts)
+            response.outputs[1].contents.fp32_contents.extend(probabilities.ravel())
+            return response
         response.raw_output_contents.append(b"".join(struct.pack("<I", len(t)) + t for t in texts))
         response.raw_output_contents.append(np.ascontiguousarray(probabilities, dtype="<f4").tobytes())
         return response
 
 
-async def serve(port: int, path: str, *, delay_s: float) -> None:
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    oip_grpc.add_GRPCInferenceServiceServicer_to_server(OnnxService(path, delay_s), server)
-    server.add_insecure_port(f"127.0.0.1:{port}")
+async def serve(arguments: argparse.Namespace) -> None:
+    options = [("grpc.so_reuseport", 0)]
+    if arguments.connection_age_ms:
+        options.append(("grpc.max_connection_age_ms", arguments.connection_age_ms))
+        options.append(("grpc.max_connection_age_grace_ms", 100))
+    server = grpc.aio.server(options=options)
+    service = OnnxService(arguments.model, arguments)
+    oip_grpc.add_GRPCInferenceServiceServicer_to_server(service, server)
+    server.add_insecure_port(f"127.0.0.1:{arguments.port}")
     await server.start()
     await server.wait_for_termination()
 
@@ -57,8 +83,11 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("model")
     parser.add_argument("--delay-s", type=float, default=0.0)
-    arguments = parser.parse_args()
-    asyncio.run(serve(arguments.port, arguments.model, delay_s=arguments.delay_s))
+    parser.add_argument("--status", default="", help="answer every call with this status")
+    parser.add_argument("--typed", action="store_true", help="answer with contents, not raw")
+    parser.add_argument("--connection-age-ms", type=int, default=0, help="close connections so old")
+    parser.add_argument("--log", default="", help="note calls and cancellations here")
+    asyncio.run(serve(parser.parse_args()))
 
 
 if __name__ == "__main__":

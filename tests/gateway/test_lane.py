@@ -25,7 +25,7 @@ name: m
 task: regression
 features: [{name: x}]
 label: {name: y}
-serving: {max_batch_rows: 4, max_queued_rows: 7}
+serving: {max_batch_rows: 4, max_queued_rows: 7, hedge_share: 0.25}
 """)
 )
 ARM = Arm(version="1", digest="", upstream="inference", role="champion", weight_ppm=1_000_000)
@@ -43,7 +43,9 @@ class Upstream:
     def count_endpoints(self, _model: str, _arm: Arm) -> int:
         return 1
 
-    async def infer(self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+    async def infer(
+        self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+    ) -> bytes:
         rows = np.frombuffer(wire.read_call(request).tensors[0].raw, dtype="<f4")
         self.calls.append(rows.tolist())
         await self.gate.wait()
@@ -168,7 +170,9 @@ async def test_a_deadline_ends_the_wait_in_the_queue_and_in_the_call() -> None:
 
 async def test_an_answer_that_is_none_is_the_arms_failure() -> None:
     class Nonsense(Upstream):
-        async def infer(self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+        async def infer(
+            self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+        ) -> bytes:
             return b"\xff\xff"
 
     with pytest.raises(ArmFailed, match="answered nonsense"):
@@ -177,7 +181,9 @@ async def test_an_answer_that_is_none_is_the_arms_failure() -> None:
 
 async def test_a_fault_of_ours_leaves_nobody_waiting() -> None:
     class Broken(Upstream):
-        async def infer(self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+        async def infer(
+            self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+        ) -> bytes:
             raise asyncio.CancelledError
 
     it = lane(Broken())
@@ -193,8 +199,10 @@ class Timed(Upstream):
         super().__init__()
         self._clock = clock
 
-    async def infer(self, model: str, arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
-        answer = await super().infer(model, arm, request=request, deadline_s=deadline_s)
+    async def infer(
+        self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+    ) -> bytes:
+        answer = await super().infer(_model, _arm, request=request, deadline_s=deadline_s)
         self._clock.advance(len(self.calls[-1]))
         return answer
 
@@ -264,9 +272,11 @@ async def test_a_call_that_all_callers_have_left_is_cancelled_and_its_slot_is_fr
     ended: list[str] = []
 
     class Watched(Upstream):
-        async def infer(self, model: str, arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+        async def infer(
+            self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+        ) -> bytes:
             try:
-                return await super().infer(model, arm, request=request, deadline_s=deadline_s)
+                return await super().infer(_model, _arm, request=request, deadline_s=deadline_s)
             except asyncio.CancelledError:
                 ended.append("cancelled")
                 raise
@@ -287,9 +297,11 @@ async def test_a_call_that_all_callers_have_left_is_cancelled_and_its_slot_is_fr
 
 async def test_who_left_while_a_batch_failed_is_not_tried_again() -> None:
     class Unhurried(Upstream):
-        async def infer(self, model: str, arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+        async def infer(
+            self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+        ) -> bytes:
             await asyncio.sleep(0)
-            return await super().infer(model, arm, request=request, deadline_s=deadline_s)
+            return await super().infer(_model, _arm, request=request, deadline_s=deadline_s)
 
     upstream = Unhurried()
     it = lane(upstream)
@@ -315,7 +327,9 @@ async def test_requests_of_several_tensors_and_rows_go_together() -> None:
     class Lengths(Upstream):
         """Answers x plus the length of c."""
 
-        async def infer(self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float) -> bytes:
+        async def infer(
+            self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+        ) -> bytes:
             x, c = wire.read_call(request).tensors
             assert x.shape == c.shape
             texts = split_all(c.raw)
@@ -353,3 +367,49 @@ async def test_the_stages_of_a_request_are_measured() -> None:
         assert REGISTRY.get_sample_value("slipway_request_stage_seconds_count", labels) == 1
     sampler = StageSampler()
     assert sum(sampler.begin() is not UNMEASURED for _ in range(170)) == 10
+
+
+class Hanging(Upstream):
+    """Never answers; notes what else it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.endpoints = 1
+        self.more: list[dict[str, Any]] = []
+
+    def count_endpoints(self, _model: str, _arm: Arm) -> int:
+        return self.endpoints
+
+    async def infer(
+        self, _model: str, _arm: Arm, *, request: bytes, deadline_s: float, **_more: Any
+    ) -> bytes:
+        self.more.append(_more)
+        return await super().infer(_model, _arm, request=request, deadline_s=deadline_s)
+
+
+async def test_who_leaves_before_the_call_began_keeps_no_slot() -> None:
+    it = lane(Upstream())
+    task = asyncio.ensure_future(submit(it, 0))
+    await asyncio.sleep(0)  # the call is a task by now, which has not started
+    task.cancel()
+    await until(lambda: it.is_idle)
+
+
+async def test_the_second_call_is_only_for_single_requests_while_there_is_room() -> None:
+    upstream = Hanging()
+    it = lane(upstream)
+    (alone,) = await started(submit(it, 0))
+    assert (upstream.more[0]["hedge_share"], upstream.more[0]["rows"]) == (0.25, 1)
+    assert upstream.more[0]["may_hedge"]() is False  # the only slot is busy
+    upstream.endpoints = 2
+    assert upstream.more[0]["may_hedge"]() is True
+    upstream.endpoints = 1
+    tasks = await started(submit(it, 1), submit(it, 2, 3))
+    upstream.endpoints = 2
+    assert upstream.more[0]["may_hedge"]() is False  # somebody waits
+    alone.cancel()
+    await until(lambda: len(upstream.calls) == 2)
+    assert (upstream.more[1]["hedge_share"], upstream.more[1]["rows"]) == (0, 3)
+    for task in tasks:
+        task.cancel()
+    await until(lambda: it.is_idle)

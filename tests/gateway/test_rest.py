@@ -148,17 +148,13 @@ async def test_who_asks_is_known_before_anything_is_read(client: httpx.AsyncClie
     assert answer.status_code == 200
 
 
-class _Slow(errors.Overloaded):
-    retry_after_s = 1.2
-
-
 @pytest.mark.parametrize(
     ("error", "status", "retry_after"),
     [
         (errors.Denied("no"), 403, None),
         (errors.NotFound("no"), 404, None),
         (errors.Overloaded("no"), 429, None),
-        (_Slow("no"), 429, "2"),
+        (errors.Overloaded("no", retry_after_s=1.2), 429, "2"),
         (errors.Unavailable("no"), 503, None),
         (errors.DeadlineExceeded("no"), 504, None),
         (ArmFailed("no"), 500, None),

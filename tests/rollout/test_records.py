@@ -72,3 +72,11 @@ def test_a_record_whose_payload_is_sealed_still_counts() -> None:
 def test_failures_count_unless_the_client_went_away(code: str, outcome: str) -> None:
     message = PredictionFailed(context=PredictionContext(version="3"), code=code)
     assert observe_record(_event(message), CLASSIFIER).outcome == outcome
+
+
+def test_an_answer_by_a_fallback_is_a_failure_of_the_version_that_was_meant() -> None:
+    event = _served(_label("1", "1"))
+    event.message.context.degraded = "previous_version"
+    event.message.context.intended_version = "4"
+    seen = observe_record(event, CLASSIFIER)
+    assert (seen.version, seen.outcome, seen.classes, seen.rows) == ("4", "failed", (), 2)

@@ -31,6 +31,10 @@ class Contract:
     max_queued_rows: int
     timeout_s: float
     refuses_out_of_range: bool
+    hedge_share: float
+    fallback: tuple[str, ...]
+    default_answer: str | float | None
+    classes: tuple[str, ...]  # empty for regression
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -59,4 +63,8 @@ def contract_of(spec: Spec) -> Contract:
         max_queued_rows=spec.serving.max_queued_rows,
         timeout_s=spec.serving.timeout_ms / 1000,
         refuses_out_of_range=spec.serving.refuse_out_of_range,
+        hedge_share=spec.serving.hedge_share,
+        fallback=spec.serving.fallback,
+        default_answer=spec.serving.default_answer,
+        classes=spec.label.classes,
     )

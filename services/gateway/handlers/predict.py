@@ -8,16 +8,16 @@ from typing import Final
 from prometheus_client import Counter
 
 from services.gateway import metrics, records, wire
+from services.gateway.answering import Answering, Question
 from services.gateway.arm_metrics import arm_metrics
 from services.gateway.catalog import Catalog, Model
 from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
-from services.gateway.domain.checks import check_inputs, check_outputs
+from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, arm_of_version, choose
 from services.gateway.keyring import KeyRing
-from services.gateway.lanes import Lanes
 from services.gateway.records import Prediction
 from services.gateway.spool import Spool
 from services.gateway.stages import (
@@ -72,14 +72,14 @@ class Predictions:
         catalog: Catalog,
         keyring: KeyRing,
         *,
-        lanes: Lanes,
+        answering: Answering,
         spool: Spool,
         clock: Clock,
         token_secret: bytes,
     ) -> None:
         self._catalog = catalog
         self._keyring = keyring
-        self._lanes = lanes
+        self._answering = answering
         self._spool = spool
         self._clock = clock
         self._token_secret = token_secret
@@ -123,19 +123,17 @@ class Predictions:
         Raises:
             SlipwayError: As for `infer`.
         """
-        start_s = self._clock.monotonic_s()
-        model, prediction = self._admit(caller, call, stages=stages)
-        contract = model.contract
-        with _INPUT:
-            wanted = check_outputs(contract, call.outputs)
-            level = level_of(call.priority)
-        budgets = (budget_s, call.timeout_s, contract.timeout_s)
-        deadline_s = start_s + min(budget for budget in budgets if budget is not None)
-        stages.lap(ROUTE)
-        columns = await self._outputs(
-            prediction, start_s=start_s, deadline_s=deadline_s, level=level, stages=stages
-        )
-        self._record(prediction, columns, start_s=start_s)
+        question = self._admit(caller, call, budget_s=budget_s, stages=stages)
+        try:
+            prediction, columns = await self._answering.answer(question)
+        except SlipwayError as error:
+            if question.is_sent:
+                self._record_failure(question, error)
+            raise
+        except asyncio.CancelledError:
+            metrics.REQUESTS.labels(question.model.name, question.prediction.arm.version, "CANCELLED").inc()
+            raise
+        self._record(prediction, columns, start_s=question.start_s)
         stages.lap(RECORD)
         return Answer(
             model=call.model,
@@ -144,21 +142,42 @@ class Predictions:
             parameters=self._parameters(prediction),
             rows=prediction.checked.rows,
             is_raw=call.is_raw,
-            outputs=_chosen(contract, columns, wanted=wanted),
+            outputs=_chosen(prediction.contract, columns, wanted=question.outputs),
         )
 
-    def _admit(self, caller: ApiKey, call: InferCall, *, stages: Stages) -> tuple[Model, Prediction]:
-        """What is asked, whether it may be, and which arm answers."""
+    def _admit(self, caller: ApiKey, call: InferCall, *, budget_s: float | None, stages: Stages) -> Question:
+        """What is asked, whether it may be, which arm answers, and until when."""
+        start_s = self._clock.monotonic_s()
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
+        contract = model.contract
         with _INPUT:
-            checked = check_inputs(model.contract, call.tensors)
+            checked = check_inputs(contract, call.tensors)
+            outputs = check_outputs(contract, call.outputs)
+            level = level_of(call.priority)
         stages.lap(CHECK)
         self._check_spool()
+        prediction = self._prediction(caller, call, model=model, checked=checked)
+        budgets = (budget_s, call.timeout_s, contract.timeout_s)
+        question = Question(
+            model=model,
+            prediction=prediction,
+            outputs=outputs,
+            start_s=start_s,
+            deadline_s=start_s + min([budget for budget in budgets if budget is not None]),
+            level=level,
+            stages=stages,
+        )
+        stages.lap(ROUTE)
+        return question
+
+    def _prediction(
+        self, caller: ApiKey, call: InferCall, *, model: Model, checked: CheckedInput
+    ) -> Prediction:
         prediction_id = new_id()
         with _ROUTE:
             arm = _arm(model, call, prediction_id)
-        prediction = Prediction(
+        return Prediction(
             prediction_id=prediction_id,
             caller=caller,
             arm=arm,
@@ -170,8 +189,8 @@ class Predictions:
             request_id=call.request_id,
             protocol=call.protocol,
             checked=checked,
+            is_pinned=bool(call.version),
         )
-        return model, prediction
 
     def _check_spool(self) -> None:
         with _SPOOL_FULL:
@@ -180,28 +199,6 @@ class Predictions:
                     "the records of earlier predictions fill the disk space set aside for them; "
                     "new ones are taken again when Kafka is back"
                 )
-
-    async def _outputs(
-        self, prediction: Prediction, *, start_s: float, deadline_s: float, level: int, stages: Stages
-    ) -> Columns:
-        contract, checked, arm = prediction.contract, prediction.checked, prediction.arm
-        lane = self._lanes.lane(contract.model, arm)
-        lane.admit(contract, checked.rows, level=level, deadline_s=deadline_s)
-        try:
-            return await lane.submit(
-                contract,
-                checked.columns,
-                rows=checked.rows,
-                deadline_s=deadline_s,
-                level=level,
-                stages=stages,
-            )
-        except SlipwayError as error:
-            self._record_failure(prediction, error, start_s=start_s)
-            raise
-        except asyncio.CancelledError:
-            metrics.REQUESTS.labels(contract.model, arm.version, "CANCELLED").inc()
-            raise
 
     def _record(self, prediction: Prediction, outputs: Columns, *, start_s: float) -> None:
         """Keep the answer before it is given: an answer without a record must not exist."""
@@ -213,20 +210,20 @@ class Predictions:
         children.rows.inc(prediction.checked.rows)
         children.request_seconds.observe(latency_s)
 
-    def _record_failure(self, prediction: Prediction, error: SlipwayError, *, start_s: float) -> None:
-        code = status_of(error).name
+    def _record_failure(self, question: Question, error: SlipwayError) -> None:
+        prediction, code = question.prediction, status_of(error).name
         record = records.failed(
             prediction,
             code=code,
             message=str(error),
             now_s=self._clock.now_s(),
-            latency_s=self._clock.monotonic_s() - start_s,
+            latency_s=self._clock.monotonic_s() - question.start_s,
         )
         self._spool.append_packed((record,))
-        metrics.REQUESTS.labels(prediction.contract.model, prediction.arm.version, code).inc()
+        metrics.REQUESTS.labels(question.model.name, prediction.arm.version, code).inc()
 
     def _parameters(self, prediction: Prediction) -> dict[str, str | int]:
-        return {
+        parameters: dict[str, str | int] = {
             "slipway_prediction_id": prediction.prediction_id,
             "slipway_feedback_token": tokens.issue(
                 self._token_secret, subject=prediction.prediction_id, owner=_owner(prediction.caller)
@@ -234,6 +231,9 @@ class Predictions:
             "slipway_arm": prediction.arm.role,
             "slipway_route_epoch": prediction.route_epoch,
         }
+        if prediction.degraded:
+            parameters["slipway_degraded"] = prediction.degraded
+        return parameters
 
 
 def _chosen(

@@ -1,0 +1,71 @@
+"""Where an answer comes from: the version that was chosen, or what its spec names in its place."""
+
+from dataclasses import dataclass
+
+from services.gateway.catalog import Model
+from services.gateway.domain.batching import Columns
+from services.gateway.domain.fallback import deadline_of_arm
+from services.gateway.fallbacks import Fallbacks
+from services.gateway.lanes import Lanes
+from services.gateway.records import Prediction
+from services.gateway.stages import Stages
+from slipway.errors import SlipwayError
+
+
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
+class Question:
+    """A request that was let in and routed."""
+
+    model: Model
+    prediction: Prediction
+    outputs: tuple[str, ...]
+    start_s: float
+    deadline_s: float
+    level: int
+    stages: Stages
+    is_sent: bool = False  # an arm has taken it: from here on a failure is the arm's, and recorded
+
+
+class Answering:
+    """Asks the version, and whoever stands in for it."""
+
+    def __init__(self, lanes: Lanes, fallbacks: Fallbacks) -> None:
+        self._lanes = lanes
+        self._fallbacks = fallbacks
+
+    async def answer(self, question: Question) -> tuple[Prediction, Columns]:
+        """The answer, and the prediction as it was answered.
+
+        Raises:
+            SlipwayError: Nobody could; `question.is_sent` tells a failure from a refusal.
+        """
+        try:
+            return question.prediction, await self._of_version(question)
+        except SlipwayError as error:
+            replaced = await self._fallbacks.replace(
+                question.model,
+                question.prediction,
+                error=error,
+                outputs=question.outputs,
+                deadline_s=question.deadline_s,
+            )
+            if replaced is None:
+                raise
+            return replaced
+
+    async def _of_version(self, question: Question) -> Columns:
+        prediction = question.prediction
+        contract, checked = prediction.contract, prediction.checked
+        lane = self._lanes.lane(contract.model, prediction.arm)
+        lane.admit(contract, checked.rows, level=question.level, deadline_s=question.deadline_s)
+        question.is_sent = True
+        self._fallbacks.check_circuit(question.model, prediction.arm)
+        return await lane.submit(
+            contract,
+            checked.columns,
+            rows=checked.rows,
+            deadline_s=deadline_of_arm(contract, start_s=question.start_s, deadline_s=question.deadline_s),
+            level=question.level,
+            stages=question.stages,
+        )
