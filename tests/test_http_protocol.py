@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from slipway import web
+from slipway import http_protocol, web
 from slipway.http_protocol import EXTENSION, MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol
 from tests.service_process import free_port
 
@@ -42,7 +42,7 @@ class App:
         self.began.set()
         if path == "/wait":
             await asyncio.get_running_loop().create_future()
-        size, more_body = 0, True
+        size, more_body = 0, path != "/early"
         while more_body:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -99,6 +99,12 @@ def error_of(answer: bytes) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     assert b"connection: close" in head
     return int(head.split()[1]), str(orjson.loads(body)["error"])
+
+
+async def send_all(client: Client, data: bytes, *, times: int) -> None:
+    for _ in range(times):
+        await client.send(data)
+        await asyncio.sleep(0)
 
 
 async def test_requests_follow_each_other_on_a_connection(connect: Connect) -> None:
@@ -222,6 +228,18 @@ async def test_a_reset_in_the_middle_of_a_body_harms_nobody(app: App, connect: C
     other = await connect()
     await other.send(b"GET / HTTP/1.1\r\n\r\n")
     assert (await other.answer()).startswith(ANSWER)
+
+
+async def test_who_was_answered_early_may_send_his_rest_and_no_more(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_IGNORED_BYTES", 100_000)
+    client = await connect()
+    head = b"POST /early HTTP/1.1\r\ncontent-length: 100000000\r\n\r\n"
+    await client.send(head + b"x" * 50_000)
+    assert (await client.answer()).startswith(ANSWER)
+    with pytest.raises(OSError, match=r"reset|lost|pipe"):
+        await send_all(client, b"x" * 10_000, times=10_000)
 
 
 async def test_one_that_does_not_read_is_let_go(connect: Connect) -> None:

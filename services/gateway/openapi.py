@@ -159,7 +159,9 @@ def _schemas() -> Schema:
             name=text,
             versions=_array(text),
             platform=text,
-            inputs=_array(_tensor(parameters=_object(slipway_columns=text))),
+            inputs=_array(
+                _tensor(parameters=_object(slipway_columns=text, slipway_max_rows={"type": "integer"}))
+            ),
             outputs=_array(_tensor()),
         ),
         "ModelConfig": _config(),
@@ -197,6 +199,7 @@ def _infer_schemas() -> Schema:
             "slipway_unit": {**_NAME, "description": "What sticks to an arm of a rollout"},
             "slipway_key": {**_NAME, "description": "Your own key of the prediction, for feedback"},
             "timeout": {"type": "integer", "minimum": 0, "description": "Microseconds, 0 for none"},
+            "priority": {"type": "integer", "minimum": 0, "description": "1 is the highest, 0 the default"},
             "binary_data_output": flag,
         }
     }

@@ -33,8 +33,8 @@ class Prediction:
     unit: str
     business_key: str
     request_id: str
-    protocol: str
     checked: CheckedInput
+    protocol: str = "grpc"
 
 
 def served(

@@ -36,10 +36,11 @@ class InferCall:
     unit: str
     business_key: str
     timeout_s: float | None
+    priority: int = 0  # as the protocol has it: 1 is the highest, 0 the default
     tensors: tuple[InputTensor, ...]
     outputs: tuple[str, ...]
     is_raw: bool
-    protocol: str  # grpc, rest, job
+    protocol: str = "grpc"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,6 @@ def read_call(data: bytes) -> InferCall:
         tensors=_tensors(message),
         outputs=tuple(output.name for output in message.outputs),
         is_raw=bool(message.raw_input_contents),
-        protocol="grpc",
     )
 
 

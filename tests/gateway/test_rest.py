@@ -232,12 +232,12 @@ async def test_models_say_whether_they_are_ready(client: httpx.AsyncClient, path
 
 async def test_models_say_what_they_take_and_give(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v2/models/m")
-    columns = {"slipway_columns": '["a","b"]'}
+    parameters = {"slipway_columns": '["a","b"]', "slipway_max_rows": 8}
     assert answer.json() == {
         "name": "m",
         "versions": ["1", "2"],
         "platform": "onnxruntime_onnx",
-        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2], "parameters": columns}],
+        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2], "parameters": parameters}],
         "outputs": [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},

@@ -51,11 +51,17 @@ def test_tensors_behind_the_json_follow_each_other_between_those_in_it() -> None
 def test_parameters_are_those_of_grpc() -> None:
     call, _ = read_json(
         id="r-1",
-        parameters={"slipway_unit": "u", "slipway_key": "k", "timeout": 1_500_000, "foreign": [1]},
+        parameters={
+            "slipway_unit": "u",
+            "slipway_key": "k",
+            "timeout": 1_500_000,
+            "priority": 1,
+            "foreign": [1],
+        },
         outputs=[{"name": "b"}, {"name": "a"}],
     )
     assert (call.request_id, call.unit, call.business_key, call.timeout_s) == ("r-1", "u", "k", 1.5)
-    assert call.outputs == ("b", "a")
+    assert (call.outputs, call.priority) == (("b", "a"), 1)
     assert read_json(parameters={"timeout": 0})[0].timeout_s is None
 
 
@@ -94,6 +100,7 @@ def test_what_is_not_a_json_object_is_refused(data: bytes, why: str) -> None:
         ({"parameters": {"timeout": -1}}, "whole number of microseconds"),
         ({"parameters": {"timeout": 1.5}}, "whole number of microseconds"),
         ({"parameters": {"timeout": True}}, "whole number of microseconds"),
+        ({"parameters": {"priority": "high"}}, "priority must be 1, 2 or 3"),
         ({"parameters": {"binary_data_output": 1}}, "binary_data_output must be true or false"),
         ({"id": 7}, "id must be a string"),
         ({"id": "i" * 1025}, "id has 1025 characters"),

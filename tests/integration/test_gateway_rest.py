@@ -88,6 +88,7 @@ def test_tritonclient_works_unmodified(gateway: Gateway) -> None:
     assert states == [True, True, True, True, False]
     assert set(blocking["server"]["extensions"]) >= {"binary_tensor_data", "model_repository"}
     assert [t["name"] for t in blocking["metadata"]["outputs"]] == ["label", "probabilities"]
+    assert blocking["config"]["max_batch_size"] == 8
     entry = {"name": gateway.model, "version": "1", "state": "READY", "reason": ""}
     assert entry in blocking["index"]
     assert entry in asynchronous["index"]

@@ -141,8 +141,8 @@ class Predictions:
             unit=call.unit,
             business_key=call.business_key,
             request_id=call.request_id,
-            protocol=call.protocol,
             checked=checked,
+            protocol=call.protocol,
         )
         return model, prediction
 
