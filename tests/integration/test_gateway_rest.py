@@ -198,6 +198,18 @@ def test_the_description_is_served(gateway: Gateway) -> None:
     assert {"/v2/models/{model}/infer", "/v1/feedback", "/healthz"} <= set(paths)
 
 
+def test_curl_does_not_even_send_what_is_too_large(gateway: Gateway, tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(100_000_000)
+    url = f"{gateway.url}/v2/models/{gateway.model}/infer"
+    command = (
+        f"curl -s -w ' %{{http_code}} %{{size_upload}}' {url} -H \"x-api-key: $KEY\" --data-binary @large"
+    )
+    said, status, sent_bytes = bash(gateway, command, tmp_path).rsplit(" ", 2)
+    assert (status, "larger than" in said) == ("413", True)
+    assert int(sent_bytes) < 1_000_000
+
+
 def test_hostile_senders_harm_nobody(gateway: Gateway) -> None:
     """All at once, while an honest client goes on being answered."""
     port = int(gateway.url.rpartition(":")[2])
