@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from slipway import http_protocol, web
-from slipway.http_protocol import EXTENSION, MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol
+from slipway.http_protocol import EXTENSION, MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol, Caller
 from tests.service_process import free_port
 
 ANSWER = b"HTTP/1.1 200"
@@ -21,9 +21,11 @@ class App:
         self.began = asyncio.Event()
         self.ended = asyncio.Event()
         self.seen: list[str] = []
+        self.callers: list[Caller] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         caller = scope["extensions"][EXTENSION]
+        self.callers.append(caller)
         caller.answering = asyncio.current_task()
         try:
             body = await self._answer(scope["path"], receive)
@@ -242,13 +244,13 @@ async def test_who_was_answered_early_may_send_his_rest_and_no_more(
         await send_all(client, b"x" * 10_000, times=10_000)
 
 
-async def test_one_that_does_not_read_is_let_go(connect: Connect) -> None:
+async def test_one_that_does_not_read_is_let_go(app: App, connect: Connect) -> None:
     client = await connect()
     client.reader._limit = 1  # the client's own buffer takes no more
     await client.send(b"GET /big HTTP/1.1\r\n\r\n")
+    await app.began.wait()
     async with asyncio.timeout(20):
-        while not client.writer.transport.is_closing():
-            client.writer.write(b" ")  # shows that the other side has gone
+        while not app.callers[0].is_gone:
             await asyncio.sleep(0.05)
 
 
