@@ -119,6 +119,12 @@ async def test_requests_follow_each_other_on_a_connection(connect: Connect) -> N
         assert b"server:" not in answer
 
 
+async def test_a_wish_for_another_protocol_is_passed_over(connect: Connect) -> None:
+    client = await connect()
+    await client.send(b"GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+    assert (await client.answer()).startswith(ANSWER)
+
+
 async def test_too_many_headers_are_refused(connect: Connect) -> None:
     client = await connect()
     await client.send(b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * (MAX_HEADERS + 1) + b"\r\n")
