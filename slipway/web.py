@@ -112,6 +112,15 @@ class Front:
         return app(scope, receive, send)
 
 
+async def starting(_scope: Scope, _receive: Receive, send: Send) -> None:
+    """Stands where an application will be mounted: the port is open before the service can work."""
+    body = b'{"error": "the service is starting; try again in a moment"}'
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
 @asynccontextmanager
 async def serving(app: Asgi, *, host: str, port: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
     """Serve an app in this event loop; yields how to stop, which lets requests in flight finish."""

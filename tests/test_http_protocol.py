@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from slipway import web
-from slipway.http_protocol import EXTENSION, MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol
+from slipway import http_protocol, web
+from slipway.http_protocol import EXTENSION, MAX_HEAD_BYTES, MAX_HEADERS, BoundedProtocol, Caller
 from tests.service_process import free_port
 
 ANSWER = b"HTTP/1.1 200"
@@ -21,9 +21,11 @@ class App:
         self.began = asyncio.Event()
         self.ended = asyncio.Event()
         self.seen: list[str] = []
+        self.callers: list[Caller] = []
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         caller = scope["extensions"][EXTENSION]
+        self.callers.append(caller)
         caller.answering = asyncio.current_task()
         try:
             body = await self._answer(scope["path"], receive)
@@ -42,7 +44,7 @@ class App:
         self.began.set()
         if path == "/wait":
             await asyncio.get_running_loop().create_future()
-        size, more_body = 0, True
+        size, more_body = 0, path != "/early"
         while more_body:
             message = await receive()
             if message["type"] == "http.disconnect":
@@ -101,6 +103,12 @@ def error_of(answer: bytes) -> tuple[int, str]:
     return int(head.split()[1]), str(orjson.loads(body)["error"])
 
 
+async def send_all(client: Client, data: bytes, *, times: int) -> None:
+    for _ in range(times):
+        await client.send(data)
+        await asyncio.sleep(0)
+
+
 async def test_requests_follow_each_other_on_a_connection(connect: Connect) -> None:
     client = await connect()
     for _ in range(3):
@@ -109,6 +117,12 @@ async def test_requests_follow_each_other_on_a_connection(connect: Connect) -> N
         assert answer.startswith(ANSWER)
         assert b"3 bytes" in answer
         assert b"server:" not in answer
+
+
+async def test_a_wish_for_another_protocol_is_passed_over(connect: Connect) -> None:
+    client = await connect()
+    await client.send(b"GET / HTTP/1.1\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n")
+    assert (await client.answer()).startswith(ANSWER)
 
 
 async def test_too_many_headers_are_refused(connect: Connect) -> None:
@@ -224,13 +238,25 @@ async def test_a_reset_in_the_middle_of_a_body_harms_nobody(app: App, connect: C
     assert (await other.answer()).startswith(ANSWER)
 
 
-async def test_one_that_does_not_read_is_let_go(connect: Connect) -> None:
+async def test_who_was_answered_early_may_send_his_rest_and_no_more(
+    connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_protocol, "MAX_IGNORED_BYTES", 100_000)
+    client = await connect()
+    head = b"POST /early HTTP/1.1\r\ncontent-length: 100000000\r\n\r\n"
+    await client.send(head + b"x" * 50_000)
+    assert (await client.answer()).startswith(ANSWER)
+    with pytest.raises(OSError, match=r"reset|lost|pipe"):
+        await send_all(client, b"x" * 10_000, times=10_000)
+
+
+async def test_one_that_does_not_read_is_let_go(app: App, connect: Connect) -> None:
     client = await connect()
     client.reader._limit = 1  # the client's own buffer takes no more
     await client.send(b"GET /big HTTP/1.1\r\n\r\n")
+    await app.began.wait()
     async with asyncio.timeout(20):
-        while not client.writer.transport.is_closing():
-            client.writer.write(b" ")  # shows that the other side has gone
+        while not app.callers[0].is_gone:
             await asyncio.sleep(0.05)
 
 

@@ -50,9 +50,11 @@ from slipway.process import Process
 from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
 from slipway.tokens import SECRET_FILE
 from slipway.v1.keys_pb2_grpc import add_KeyAdminServicer_to_server
+from slipway.web import starting
 
 PREDICTIONS_SPOOL: Final = "segments"
 FEEDBACK_SPOOL: Final = "feedback"
+REST_PATH: Final = "v2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,7 @@ class _Known:
 
 async def build(process: Process, settings: Settings) -> None:
     """Open the spools, restore what was known, follow the neighbours, then listen."""
+    process.front.mount(REST_PATH, starting)
     segments = await _spool(process, settings, name=PREDICTIONS_SPOOL, limit_bytes=settings.spool_limit_bytes)
     feedback = await _spool(
         process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
@@ -165,7 +168,7 @@ async def _serve(
     )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
     process.spawn("upkeep", upkeep.run)
-    process.mount("v2", Rest(predictions, models, version=version("slipway")))
+    process.mount(REST_PATH, Rest(predictions, models, version=version("slipway")))
 
 
 def _upstream_policy(settings: Settings) -> UpstreamPolicy:

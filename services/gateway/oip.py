@@ -11,7 +11,8 @@ SERVER_NAME: Final = "slipway"
 # https://github.com/triton-inference-server/server/tree/main/docs/protocol says what each of them promises.
 EXTENSIONS: Final = ("binary_tensor_data", "model_configuration", "model_repository", "parameters")
 PLATFORM: Final = "onnxruntime_onnx"
-COLUMNS: Final = "slipway_columns"  # a parameter of an input tensor: names of the columns of [n, F]
+_COLUMNS: Final = "slipway_columns"
+_MAX_ROWS: Final = "slipway_max_rows"
 CONFIG_TYPES: Final = {"FP32": "TYPE_FP32", "BYTES": "TYPE_STRING"}  # in a model's configuration
 NO_LOADING: Final = "versions are loaded and unloaded by their rollout; see `slipway --help`"
 
@@ -26,6 +27,8 @@ class IndexEntry:
     reason: str
 
 
-def columns_text(contract: Contract) -> str | None:
-    """The meaning of the columns, so that a client can send rows by name; None where tensors have names."""
-    return orjson.dumps(contract.numeric).decode() if contract.is_one_tensor else None
+def input_parameters(contract: Contract) -> dict[str, str | int]:
+    """What the metadata of an input tells beside its form: the most rows of one request, and the meaning of
+    the columns of [n, F], so that a client can send rows by name."""
+    rows: dict[str, str | int] = {_MAX_ROWS: contract.max_batch_rows}
+    return rows | {_COLUMNS: orjson.dumps(contract.numeric).decode()} if contract.is_one_tensor else rows

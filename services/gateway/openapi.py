@@ -159,7 +159,9 @@ def _schemas() -> Schema:
             name=text,
             versions=_array(text),
             platform=text,
-            inputs=_array(_tensor(parameters=_object(slipway_columns=text))),
+            inputs=_array(
+                _tensor(parameters=_object(slipway_columns=text, slipway_max_rows={"type": "integer"}))
+            ),
             outputs=_array(_tensor()),
         ),
         "ModelConfig": _config(),

@@ -35,8 +35,8 @@ class Prediction:
     unit: str
     business_key: str
     request_id: str
-    protocol: str
     checked: CheckedInput
+    protocol: str
     is_pinned: bool = False  # the caller named the version
     degraded: str = ""  # the fallback that answered
     intended_version: str = ""  # in place of which version; empty where none was replaced

@@ -130,16 +130,14 @@ class Rest:
 
     async def _model(self, call: _Call) -> Reply:
         model, versions = self._models.describe(call.model, call.version, api_key=api_key_of(call.headers))
-        signature, columns = model.contract.signature, oip.columns_text(model.contract)
-        about: dict[str, Any] = {
+        signature, parameters = model.contract.signature, oip.input_parameters(model.contract)
+        about = {
             "name": model.name,
             "versions": versions,
             "platform": oip.PLATFORM,
-            "inputs": [_tensor(spec) for spec in signature.inputs],
+            "inputs": [{**_tensor(spec), "parameters": parameters} for spec in signature.inputs],
             "outputs": [_tensor(spec) for spec in signature.outputs],
         }
-        if columns is not None:
-            about["inputs"][0]["parameters"] = {oip.COLUMNS: columns}
         return json_reply(200, about)
 
     async def _config(self, call: _Call) -> Reply:

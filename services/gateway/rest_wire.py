@@ -20,6 +20,7 @@ JSON: Final = b"application/json"
 BINARY: Final = b"application/octet-stream"
 Headers = list[tuple[bytes, bytes]]
 
+_MICROSECONDS: Final = "a whole number of microseconds, 0 for none"
 _INT: Final = frozenset({int})
 _NONE: Final[Mapping[str, Any]] = {}
 # Parameters of an output that would change what it holds: to pass over them would be to answer wrongly.
@@ -61,8 +62,8 @@ def read_call(
         request_id=_text(message.get("id", ""), "id"),
         unit=_text(parameters.get("slipway_unit", ""), "parameter slipway_unit"),
         business_key=_text(parameters.get("slipway_key", ""), "parameter slipway_key"),
-        timeout_s=_timeout_s(parameters.get("timeout", 0)),
-        priority=_priority(parameters.get("priority", 0)),
+        timeout_s=_whole(parameters, "timeout", what=_MICROSECONDS) / 1e6 or None,
+        priority=_whole(parameters, "priority", what="1, 2 or 3, 0 for the default"),
         tensors=_tensors(_list(message, "inputs"), body, None if header_length is None else end),
         outputs=tuple([_name(output, "an output") for output in outputs]),
         is_raw=header_length is not None,
@@ -222,13 +223,8 @@ def _text(value: Any, what: str) -> str:
     return bounded(what, value)
 
 
-def _priority(value: Any) -> int:
+def _whole(parameters: Mapping[str, Any], name: str, *, what: str) -> int:
+    value = parameters.get(name, 0)
     if type(value) is not int or value < 0:
-        raise InvalidInput("parameter priority must be 1, 2 or 3, 0 for the default")
+        raise InvalidInput(f"parameter {name} must be {what}")
     return value
-
-
-def _timeout_s(value: Any) -> float | None:
-    if type(value) is not int or value < 0:
-        raise InvalidInput("parameter timeout must be a whole number of microseconds, 0 for none")
-    return value / 1e6 or None

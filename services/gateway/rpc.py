@@ -221,11 +221,13 @@ def _configured(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _input_metadata(spec: TensorSpec, contract: Contract) -> oip.ModelMetadataResponse.TensorMetadata:
-    """With the meaning of the columns, so that a client can send rows by name."""
+    """With what a client must know beyond the form."""
     metadata = _tensor_metadata(spec)
-    columns = protocol.columns_text(contract)
-    if columns is not None:
-        metadata.parameters[protocol.COLUMNS].string_param = columns
+    for name, value in protocol.input_parameters(contract).items():
+        if isinstance(value, int):
+            metadata.parameters[name].int64_param = value
+        else:
+            metadata.parameters[name].string_param = value
     return metadata
 
 

@@ -7,8 +7,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import ORJSONResponse
 from google.protobuf import json_format
 
+from services.gateway import http_body
 from services.gateway.handlers.feedback import FeedbackDoor
-from services.gateway.http_body import api_key_of, read_body
 from slipway.errors import InvalidInput
 from slipway.v1.feedback_pb2 import FeedbackReceived
 
@@ -20,9 +20,8 @@ def add_routes(app: FastAPI, door: FeedbackDoor) -> None:
 
     @app.post("/v1/feedback", status_code=202)
     async def feedback(request: Request) -> ORJSONResponse:
-        headers = dict(request.headers.raw)
-        caller = door.authenticate(api_key_of(headers))
-        items = parse_items(await read_body(headers, request.receive))
+        caller = door.authenticate(api_key_of(request))
+        items = parse_items(await read_body(request))
         ids = door.submit(items, caller=caller, protocol="http")
         return ORJSONResponse({"feedback_ids": ids}, status_code=202)
 
@@ -47,3 +46,17 @@ def _item(entry: Any, index: int) -> FeedbackReceived:
         return json_format.ParseDict(entry, FeedbackReceived(), max_recursion_depth=_DEPTH)
     except json_format.ParseError as error:
         raise InvalidInput(f"items[{index}]: {error}") from error
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, decompressed and bounded as `http_body.read_body` says."""
+    return await http_body.read_body(dict(request.headers.raw), request.receive)
+
+
+def api_key_of(request: Request) -> str:
+    """The API key in the headers; empty where there is none.
+
+    Raises:
+        Unauthenticated: Another scheme than Bearer.
+    """
+    return http_body.api_key_of(dict(request.headers.raw))

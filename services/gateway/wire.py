@@ -41,7 +41,7 @@ class InferCall:
     tensors: tuple[InputTensor, ...]
     outputs: tuple[str, ...]
     is_raw: bool
-    protocol: str  # grpc, rest, job
+    protocol: str = "grpc"
 
 
 # Not frozen, as it is made for every request: that would triple its cost.
@@ -80,7 +80,6 @@ def read_call(data: bytes) -> InferCall:
         tensors=_tensors(message),
         outputs=tuple([output.name for output in message.outputs]) if message.outputs else (),
         is_raw=bool(message.raw_input_contents),
-        protocol="grpc",
     )
 
 

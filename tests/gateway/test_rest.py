@@ -14,7 +14,7 @@ from prometheus_client import REGISTRY
 from services.gateway.domain.elements import join
 from services.gateway.domain.failures import ArmFailed
 from services.gateway.rest import resolve
-from slipway import errors
+from slipway import errors, web
 from slipway.rpc import MAX_MESSAGE_BYTES
 from tests.gateway import rest_stand_in
 from tests.gateway.rest_stand_in import PARAMETERS, TEXT, Behind
@@ -226,14 +226,22 @@ async def test_models_say_whether_they_are_ready(client: httpx.AsyncClient, path
     assert (answer.status_code, answer.json()["ready"]) == (status, status == 200)
 
 
+async def test_before_it_can_work_it_says_so(client: httpx.AsyncClient, behind: Behind) -> None:
+    behind.front.mount("v2", web.starting)
+    for path in ("/v2/health/ready", INFER):
+        answer = await client.get(path)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert "starting" in answer.json()["error"]
+
+
 async def test_models_say_what_they_take_and_give(client: httpx.AsyncClient) -> None:
     answer = await client.get("/v2/models/m")
-    columns = {"slipway_columns": '["a","b"]'}
+    parameters = {"slipway_columns": '["a","b"]', "slipway_max_rows": 8}
     assert answer.json() == {
         "name": "m",
         "versions": ["1", "2"],
         "platform": "onnxruntime_onnx",
-        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2], "parameters": columns}],
+        "inputs": [{"name": "features", "datatype": "FP32", "shape": [-1, 2], "parameters": parameters}],
         "outputs": [
             {"name": "label", "datatype": "BYTES", "shape": [-1]},
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, 2]},

@@ -61,8 +61,7 @@ def test_parameters_are_those_of_grpc() -> None:
         outputs=[{"name": "b"}, {"name": "a"}],
     )
     assert (call.request_id, call.unit, call.business_key, call.timeout_s) == ("r-1", "u", "k", 1.5)
-    assert call.outputs == ("b", "a")
-    assert call.priority == 1
+    assert (call.outputs, call.priority) == (("b", "a"), 1)
     assert read_json(parameters={"timeout": 0})[0].timeout_s is None
 
 

@@ -40,6 +40,8 @@ def main() -> None:
         "version_ready": client.is_model_ready(model, "1"),
         "unknown_ready": client.is_model_ready("nobody"),
         "server": client.get_server_metadata(as_json=True),
+        "index": client.get_model_repository_index(headers=headers, as_json=True),
+        "config": client.get_model_config(model, headers=headers, as_json=True),
         "metadata": client.get_model_metadata(model, headers=headers, as_json=True),
         "labels": [label.decode() for label in answer.as_numpy("label")],
         "probabilities": answer.as_numpy("probabilities").tolist(),

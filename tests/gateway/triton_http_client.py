@@ -50,6 +50,7 @@ def blocking(target: str, model: str, headers: dict[str, str]) -> dict[str, Any]
         "unknown_ready": client.is_model_ready("nobody"),
         "server": client.get_server_metadata(),
         "metadata": client.get_model_metadata(model, headers=headers),
+        "config": client.get_model_config(model, headers=headers),
         "index": client.get_model_repository_index(headers=headers),
         "labels": [label.decode() for label in in_bytes.as_numpy("label")],
         "json_labels": in_json.as_numpy("label").tolist(),

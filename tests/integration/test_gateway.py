@@ -144,6 +144,8 @@ def test_tritonclient_works_unmodified(gateway: Gateway) -> None:
     assert seen["unknown_ready"] is False
     assert seen["server"]["name"] == "slipway"
     assert seen["metadata"]["versions"] == ["1"]
+    assert seen["config"]["config"]["max_batch_size"] == 8
+    assert {"name": gateway.model, "version": "1", "state": "READY"} in seen["index"]["models"]
     assert [t["name"] for t in seen["metadata"]["outputs"]] == ["label", "probabilities"]
     assert np.array(seen["probabilities"]).shape == (3, 2)
     assert seen["labels"] == [str(int(p[1] > p[0])) for p in seen["probabilities"]]

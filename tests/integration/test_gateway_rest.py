@@ -88,6 +88,7 @@ def test_tritonclient_works_unmodified(gateway: Gateway) -> None:
     assert states == [True, True, True, True, False]
     assert set(blocking["server"]["extensions"]) >= {"binary_tensor_data", "model_repository"}
     assert [t["name"] for t in blocking["metadata"]["outputs"]] == ["label", "probabilities"]
+    assert blocking["config"]["max_batch_size"] == 8
     entry = {"name": gateway.model, "version": "1", "state": "READY", "reason": ""}
     assert entry in blocking["index"]
     assert entry in asynchronous["index"]
@@ -195,6 +196,18 @@ def test_failures_of_the_pipeline_have_their_status(gateway: Gateway) -> None:
 def test_the_description_is_served(gateway: Gateway) -> None:
     paths = requests.get(f"{gateway.url}/openapi.json", timeout=10).json()["paths"]
     assert {"/v2/models/{model}/infer", "/v1/feedback", "/healthz"} <= set(paths)
+
+
+def test_curl_does_not_even_send_what_is_too_large(gateway: Gateway, tmp_path: Path) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(100_000_000)
+    url = f"{gateway.url}/v2/models/{gateway.model}/infer"
+    command = (
+        f"curl -s -w ' %{{http_code}} %{{size_upload}}' {url} -H \"x-api-key: $KEY\" --data-binary @large"
+    )
+    said, status, sent_bytes = bash(gateway, command, tmp_path).rsplit(" ", 2)
+    assert (status, "larger than" in said) == ("413", True)
+    assert int(sent_bytes) < 1_000_000
 
 
 def test_hostile_senders_harm_nobody(gateway: Gateway) -> None:

@@ -187,9 +187,9 @@ class Predictions:
             unit=call.unit,
             business_key=call.business_key,
             request_id=call.request_id,
-            protocol=call.protocol,
             checked=checked,
             is_pinned=bool(call.version),
+            protocol=call.protocol,
         )
 
     def _check_spool(self) -> None:
