@@ -43,11 +43,12 @@ def served(
     codes: Sequence[tuple[str, bytes]],
     now_s: float,
     latency_s: float,
+    cached: str = "",
 ) -> Outgoing:
-    """The record of an answer."""
+    """The record of an answer; `cached` says where it lay."""
     signature, rows = prediction.contract.signature, prediction.checked.rows
     record = PredictionServed(
-        context=_context(prediction, now_s=now_s, latency_s=latency_s),
+        context=_context(prediction, now_s=now_s, latency_s=latency_s, cached=cached),
         payload=Payload(
             inputs=_tensors(signature.inputs, prediction.checked.columns, rows=rows),
             outputs=_tensors(signature.outputs, outputs, rows=rows),
@@ -80,7 +81,9 @@ def failed(prediction: Prediction, *, code: str, message: str, now_s: float, lat
     )
 
 
-def _context(prediction: Prediction, *, now_s: float, latency_s: float) -> PredictionContext:
+def _context(
+    prediction: Prediction, *, now_s: float, latency_s: float, cached: str = ""
+) -> PredictionContext:
     return PredictionContext(
         prediction_id=prediction.prediction_id,
         tenant=prediction.caller.tenant,
@@ -96,6 +99,7 @@ def _context(prediction: Prediction, *, now_s: float, latency_s: float) -> Predi
         served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
         latency_s=latency_s,
         rows=prediction.checked.rows,
+        cache=cached,
     )
 
 

@@ -29,6 +29,8 @@ class Contract:
     max_queued_rows: int
     timeout_s: float
     refuses_out_of_range: bool
+    cache_ttl_s: float  # 0: answers are never kept
+    keeps_stale: bool  # whether an old answer may stand in for one that cannot be computed
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -55,4 +57,6 @@ def contract_of(spec: Spec) -> Contract:
         max_queued_rows=spec.serving.max_queued_rows,
         timeout_s=spec.serving.timeout_ms / 1000,
         refuses_out_of_range=spec.serving.refuse_out_of_range,
+        cache_ttl_s=spec.serving.cache_ttl_s,
+        keeps_stale="cached_answer" in spec.serving.fallback,
     )

@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from types import TracebackType
 from typing import Final
 
 from prometheus_client import Counter
 
 from services.gateway import metrics, records, wire
+from services.gateway.cache.answers import AnswerCache
+from services.gateway.cache.flights import WaitedInVain
 from services.gateway.catalog import Catalog, Model
 from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
@@ -62,6 +65,7 @@ class Predictions:
         keyring: KeyRing,
         *,
         lanes: Lanes,
+        cache: AnswerCache,
         spool: Spool,
         clock: Clock,
         token_secret: bytes,
@@ -69,6 +73,7 @@ class Predictions:
         self._catalog = catalog
         self._keyring = keyring
         self._lanes = lanes
+        self._cache = cache
         self._spool = spool
         self._clock = clock
         self._token_secret = token_secret
@@ -110,8 +115,16 @@ class Predictions:
             wanted = check_outputs(contract, call.outputs)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         deadline_s = start_s + min(budget for budget in budgets if budget is not None)
-        columns = await self._outputs(prediction, start_s=start_s, deadline_s=deadline_s)
-        self._record(prediction, columns, coder=model.coders[prediction.arm.version], start_s=start_s)
+        compute = partial(self._outputs, prediction, start_s=start_s, deadline_s=deadline_s)
+        try:
+            columns, cached = await self._cache.answer(
+                prediction, route=model.route, outputs=wanted, deadline_s=deadline_s, compute=compute
+            )
+        except WaitedInVain as error:
+            self._record_failure(prediction, error, start_s=start_s)
+            raise
+        coder = model.coders[prediction.arm.version]
+        self._record(prediction, columns, coder=coder, start_s=start_s, cached=cached)
         return Answer(
             model=call.model,
             version=prediction.arm.version,
@@ -167,7 +180,9 @@ class Predictions:
             metrics.REQUESTS.labels(contract.model, arm.version, "CANCELLED").inc()
             raise
 
-    def _record(self, prediction: Prediction, outputs: Columns, *, coder: Coder, start_s: float) -> None:
+    def _record(
+        self, prediction: Prediction, outputs: Columns, *, coder: Coder, start_s: float, cached: str
+    ) -> None:
         """Keep the answer before it is given: an answer without a record must not exist."""
         labels = (prediction.contract.model, prediction.arm.version)
         latency_s = self._clock.monotonic_s() - start_s
@@ -177,6 +192,7 @@ class Predictions:
             codes=encode(coder, prediction.checked),
             now_s=self._clock.now_s(),
             latency_s=latency_s,
+            cached=cached,
         )
         self._spool.append((record,))
         metrics.REQUESTS.labels(*labels, "OK").inc()
