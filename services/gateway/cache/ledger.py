@@ -13,20 +13,19 @@ SHARED_LENGTH: Final = 256  # each costs a round trip: a store that does not pay
 class Ledger:
     """One trial and its open window."""
 
-    __slots__ = ("_compute_s", "_computed", "_cost_s", "_hits", "_is_paying", "_lookups", "_trial")
+    __slots__ = ("_compute_s", "_computed", "_cost_s", "_hits", "_is_off", "_is_paying", "_lookups", "_trial")
 
     def __init__(self, length: int, *, is_paying: Gauge) -> None:
         self._trial = Trial(length=length)
         self._is_paying = is_paying
-        self._is_paying.set(1)
-        self._open()
+        self._begin()
 
     def is_on(self, now_s: float) -> bool:
         """Whether to look up."""
         if not self._trial.is_on(now_s):
             return False
-        if not self._lookups:
-            self._is_paying.set(1)
+        if self._is_off:
+            self._begin()
         return True
 
     def looked_up(self, cost_s: float, *, now_s: float) -> None:
@@ -58,9 +57,15 @@ class Ledger:
             compute_s=self._compute_s,
         )
         self._trial = self._trial.judged(window, now_s=now_s)
-        self._is_paying.set(self._trial.is_on(now_s))
-        self._open()
+        self._begin()
+        self._is_off = not self._trial.is_on(now_s)
+        self._is_paying.set(not self._is_off)
 
-    def _open(self) -> None:
-        self._lookups = self._hits = self._computed = 0
-        self._cost_s = self._compute_s = 0.0
+    def _begin(self) -> None:
+        self._is_off = False
+        self._is_paying.set(1)
+        self._lookups: int = 0
+        self._hits: int = 0
+        self._computed: int = 0
+        self._cost_s: float = 0.0
+        self._compute_s: float = 0.0

@@ -125,11 +125,19 @@ class SharedTier:
         waiting = [(name, answer) for name, answer in asked if not answer.done()]
         if not waiting:
             return
+        values: list[bytes | str | None] = [None] * len(waiting)
         try:
             values = await self._client.mget([name for name, _ in waiting])
         except _FAILURES as error:
-            values = [None] * len(waiting)
             self._fail("read", error)
+        finally:  # also when this loop ends: nobody is left waiting
+            self._settle(waiting, values)
+
+    def _settle(
+        self,
+        waiting: "list[tuple[str, asyncio.Future[bytes | None]]]",
+        values: list[bytes | str | None],
+    ) -> None:
         for (_, answer), value in zip(waiting, values, strict=True):
             if not answer.done():
                 answer.set_result(value if isinstance(value, bytes) else None)

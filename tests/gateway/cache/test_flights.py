@@ -134,3 +134,16 @@ async def test_a_failure_while_nobody_waits_leaves_nothing_behind() -> None:
     await settle()
     bench.version.calls[1].set_result(ANSWER)
     assert await again == (ANSWER, False)
+
+
+async def test_one_who_waits_and_leaves_harms_nobody() -> None:
+    bench = Bench()
+    tasks = [bench.ask() for _ in range(3)]
+    await settle()
+    tasks[1].cancel()
+    await settle()
+    bench.version.calls[0].set_exception(ArmFailed("broken"))
+    await settle()
+    bench.version.calls[1].set_result(ANSWER)
+    assert await tasks[2] == (ANSWER, False)
+    await asyncio.gather(*tasks[:2], return_exceptions=True)
