@@ -42,11 +42,11 @@ def wait_for(what: str, check: Callable[[], Any]) -> Any:
     return answer
 
 
-def spec_text(model: str) -> str:
+def spec_text(model: str, serving: str = "") -> str:
     features = ", ".join(f"{{name: {f}, range: [0, 1]}}" for f in FEATURES)
     return (
         f'name: {model}\ntask: binary\nfeatures: [{features}]\nlabel: {{name: y, classes: ["0", "1"]}}\n'
-        "serving: {max_batch_rows: 8, max_queued_rows: 64, timeout_ms: 5000}\n"
+        f"serving: {{max_batch_rows: 8, max_queued_rows: 64, timeout_ms: 5000{serving}}}\n"
     )
 
 
@@ -58,6 +58,7 @@ class Gateway:
     model: str
     key: str = ""
     epoch: int = 0
+    serving: str = ""  # more keys of the spec's section
 
     @property
     def target(self) -> str:
@@ -94,7 +95,9 @@ class Gateway:
         sample = np.linspace(0, 1, 101)
         for arm in arms:
             arm.profile.features.extend(to_proto(numeric_profile(f, sample)) for f in FEATURES)
-        spec = ModelSpec(name=self.model, tenant="default", revision=1, yaml=spec_text(self.model))
+        spec = ModelSpec(
+            name=self.model, tenant="default", revision=1, yaml=spec_text(self.model, self.serving)
+        )
         table = RouteTable(model=self.model, tenant="default", epoch=self.epoch, salt="s", arms=arms)
         messages = [
             encode(topic, message, key=self.model, event_id=secrets.token_hex(8), source="test")
