@@ -12,11 +12,22 @@ from services.gateway.cache.ledger import ANSWERS_LENGTH, SHARED_LENGTH, Ledger
 from services.gateway.cache.local import LocalTier
 from services.gateway.cache.shared import SharedTier
 from services.gateway.domain.batching import Columns
-from services.gateway.domain.caching import Keys, Question, is_turnover, keys_of, seal, secrets_of, unseal
+from services.gateway.domain.caching import (
+    Form,
+    Hash,
+    Keys,
+    begin,
+    is_turnover,
+    keys_of,
+    seal,
+    secrets_of,
+    unseal,
+)
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.routing import Route
 from services.gateway.records import Prediction
 from slipway.clock import Clock
+from slipway.signature import Signature
 
 COMPUTED: Final = ""
 LOCAL: Final = "local"
@@ -24,6 +35,7 @@ SHARED: Final = "shared"
 _NONE_PASSED_ON: Final[dict[str, str]] = {}  # a version is sent tensors alone: no parameter reaches it
 _NAME: Final = "slipway:1:"
 _STALE_NAME: Final = "slipway:1:any:"
+_MAX_FORMS: Final = 1024
 
 Compute = Callable[[], Awaitable[Columns]]
 
@@ -67,6 +79,7 @@ class AnswerCache:
         self._stale_s = stale_s
         self._flights = Flights(clock)
         self._books: dict[str, _Book] = {}
+        self._begun: dict[tuple[str, str, int, tuple[str, ...]], tuple[Signature, Hash]] = {}
         metrics.CACHE_BYTES.set_function(lambda: local.size_bytes)
         metrics.CACHE_ENTRIES.set_function(lambda: len(local))
 
@@ -214,17 +227,22 @@ class AnswerCache:
         return (found[0], age_s) if age_s < oldest_s else None
 
     def _keys(self, prediction: Prediction, outputs: tuple[str, ...]) -> Keys:
-        contract, checked = prediction.contract, prediction.checked
-        question = Question(
-            tenant=prediction.caller.tenant,
-            model=contract.model,
-            inputs=contract.signature.inputs,
-            rows=checked.rows,
-            columns=checked.columns,
-            outputs=outputs,
-            parameters=_NONE_PASSED_ON,
-        )
-        return keys_of(question, prediction.arm, secret=self._secrets.naming)
+        signature, rows = prediction.contract.signature, prediction.checked.rows
+        place = (prediction.caller.tenant, prediction.contract.model, rows, outputs)
+        known = self._begun.get(place)
+        if known is None or known[0] is not signature:
+            form = Form(
+                tenant=prediction.caller.tenant,
+                model=prediction.contract.model,
+                inputs=signature.inputs,
+                rows=rows,
+                outputs=outputs,
+                parameters=_NONE_PASSED_ON,
+            )
+            if len(self._begun) >= _MAX_FORMS:
+                self._begun.clear()
+            known = self._begun[place] = (signature, begin(form, secret=self._secrets.naming))
+        return keys_of(known[1], prediction.checked.columns, prediction.arm)
 
     def _book(self, route: Route, contract: Contract) -> _Book:
         """The model's book; a new champion since the last request empties the model's shelf."""

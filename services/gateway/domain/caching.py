@@ -5,6 +5,7 @@ import hmac
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 
 from services.gateway.domain.batching import Columns
@@ -12,6 +13,7 @@ from services.gateway.domain.routing import Arm, Route
 from slipway.signature import TensorSpec
 
 KEY_BYTES: Final = 16
+Hash = hashlib.blake2b
 _LENGTH: Final = struct.Struct("<Q")
 _SHAPE: Final = struct.Struct("<q")
 # Format 1: mark, code over all that follows and the key it stands under, time of computing, columns.
@@ -30,14 +32,13 @@ class Secrets:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is asked, as far as it can change the answer: never the id, the unit or a header."""
+class Form:
+    """What is asked but for the values, as far as it can change the answer: never id, unit or headers."""
 
     tenant: str
     model: str
     inputs: tuple[TensorSpec, ...]
     rows: int
-    columns: Columns
     outputs: tuple[str, ...]
     parameters: Mapping[str, str]
 
@@ -55,21 +56,25 @@ def secrets_of(secret: bytes) -> Secrets:
     return Secrets(naming=_derive(secret, b"slipway.naming"), sealing=_derive(secret, b"slipway.sealing"))
 
 
-def keys_of(question: Question, arm: Arm, *, secret: bytes) -> Keys:
-    """128-bit keyed BLAKE2b of everything that can change the answer.
+def begin(form: Form, *, secret: bytes) -> Hash:
+    """A hash over the form, from which the keys of all requests of that form go on.
 
-    Each field goes in behind its length, each list behind its count: no byte can move from one field to
-    the next without changing the hash. Source: Saarinen, Aumasson, RFC 7693 (2015), keyed mode.
+    128-bit keyed BLAKE2b of everything that can change the answer. Each field goes in behind its length, each
+    list behind its count: no byte can move from one field to the next without changing the hash. Source:
+    Saarinen, Aumasson, RFC 7693 (2015), keyed mode.
     """
-    digest = hashlib.blake2b(digest_size=KEY_BYTES, key=secret, person=b"question")
-    # Few and long updates: each costs more than the hashing of a small request.
-    digest.update(b"".join(_fields(question)))
-    for column in question.columns:
-        digest.update(_LENGTH.pack(len(column)))
-        digest.update(column)
-    any_version = digest.digest()
-    digest.update(b"".join(_text(part) for part in (arm.version, arm.digest, arm.upstream)))
-    return Keys(exact=digest.digest(), any_version=any_version)
+    begun = hashlib.blake2b(digest_size=KEY_BYTES, key=secret, person=b"question")
+    begun.update(b"".join(_fields(form)))
+    return begun
+
+
+def keys_of(begun: Hash, columns: Columns, arm: Arm) -> Keys:
+    """The keys of one request: by its values, then by the version as well."""
+    whole = begun.copy()
+    whole.update(struct.pack(f"<{len(columns) + 1}Q", len(columns), *map(len, columns)) + b"".join(columns))
+    any_version = whole.digest()
+    whole.update(_version(arm.version, arm.digest, arm.upstream))
+    return Keys(exact=whole.digest(), any_version=any_version)
 
 
 def is_turnover(before: Route, after: Route) -> bool:
@@ -208,23 +213,27 @@ def _text(text: str) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-def _fields(question: Question) -> Iterable[bytes]:
-    yield _text(question.tenant)
-    yield _text(question.model)
-    yield _LENGTH.pack(len(question.inputs))
-    for spec in question.inputs:
+@lru_cache(maxsize=1024)
+def _version(*parts: str) -> bytes:
+    return b"".join(map(_text, parts))
+
+
+def _fields(form: Form) -> Iterable[bytes]:
+    yield _text(form.tenant)
+    yield _text(form.model)
+    yield _LENGTH.pack(len(form.inputs))
+    for spec in form.inputs:
         yield _text(spec.name)
         yield _text(spec.datatype)
-        shape = (question.rows, *spec.shape[1:])
+        shape = (form.rows, *spec.shape[1:])
         yield _LENGTH.pack(len(shape))
         yield b"".join(map(_SHAPE.pack, shape))
-    yield _LENGTH.pack(len(question.outputs))
-    yield from map(_text, sorted(question.outputs))
-    yield _LENGTH.pack(len(question.parameters))
-    for name, value in sorted(question.parameters.items()):
+    yield _LENGTH.pack(len(form.outputs))
+    yield from map(_text, sorted(form.outputs))
+    yield _LENGTH.pack(len(form.parameters))
+    for name, value in sorted(form.parameters.items()):
         yield _text(name)
         yield _text(value)
-    yield _LENGTH.pack(len(question.columns))
 
 
 def _champions(route: Route) -> frozenset[tuple[str, str, str]]:

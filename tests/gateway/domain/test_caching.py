@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 
 from services.gateway.domain.caching import (
     Breaker,
-    Question,
+    Form,
     Trial,
     Window,
+    begin,
     is_turnover,
     keys_of,
     pays,
@@ -22,19 +23,32 @@ from slipway.signature import TensorSpec
 
 SECRETS = secrets_of(b"s" * 64)
 ARM = Arm(version="1", digest="d", upstream="inference", role="champion", weight_ppm=1_000_000)
-QUESTION = Question(
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    form: Form
+    columns: tuple[bytes, ...]
+
+
+FORM = Form(
     tenant="t",
     model="m",
     inputs=(TensorSpec("features", "FP32", (-1, 2)),),
     rows=1,
-    columns=(b"12345678",),
     outputs=("label", "probabilities"),
     parameters={},
 )
+QUESTION = Question(form=FORM, columns=(b"12345678",))
 
 
-def keys(question: Question = QUESTION, arm: Arm = ARM) -> Any:
-    return keys_of(question, arm, secret=SECRETS.naming)
+def changed(**fields: Any) -> Question:
+    columns = fields.pop("columns", QUESTION.columns)
+    return Question(form=replace(FORM, **fields), columns=columns)
+
+
+def keys(question: Question = QUESTION, arm: Arm = ARM, secret: bytes = SECRETS.naming) -> Any:
+    return keys_of(begin(question.form, secret=secret), question.columns, arm)
 
 
 @pytest.mark.parametrize(
@@ -54,16 +68,16 @@ def keys(question: Question = QUESTION, arm: Arm = ARM) -> Any:
     ],
 )
 def test_whatever_can_change_the_answer_changes_the_key(change: dict[str, Any]) -> None:
-    changed = keys(replace(QUESTION, **change))
-    assert changed.exact != keys().exact
-    assert changed.any_version != keys().any_version
+    other = keys(changed(**change))
+    assert other.exact != keys().exact
+    assert other.any_version != keys().any_version
 
 
 @pytest.mark.parametrize("change", [{"version": "2"}, {"digest": "e"}, {"upstream": "127.0.0.1:1"}])
 def test_another_version_is_another_key_of_the_same_question(change: dict[str, Any]) -> None:
-    changed = keys(arm=replace(ARM, **change))
-    assert changed.exact != keys().exact
-    assert changed.any_version == keys().any_version
+    other = keys(arm=replace(ARM, **change))
+    assert other.exact != keys().exact
+    assert other.any_version == keys().any_version
 
 
 @pytest.mark.parametrize("change", [{"role": "canary"}, {"weight_ppm": 1}])
@@ -72,11 +86,11 @@ def test_how_an_arm_is_used_does_not_change_its_answer(change: dict[str, Any]) -
 
 
 def test_the_order_in_which_outputs_are_asked_for_does_not_change_the_key() -> None:
-    assert keys(replace(QUESTION, outputs=("probabilities", "label"))) == keys()
+    assert keys(changed(outputs=("probabilities", "label"))) == keys()
 
 
 def test_a_key_has_128_bits_and_needs_the_secret() -> None:
-    other = keys_of(QUESTION, ARM, secret=secrets_of(b"o" * 64).naming)
+    other = keys(secret=secrets_of(b"o" * 64).naming)
     assert len(keys().exact) == len(keys().any_version) == 16
     assert {other.exact, other.any_version}.isdisjoint({keys().exact, keys().any_version})
 
@@ -84,16 +98,16 @@ def test_a_key_has_128_bits_and_needs_the_secret() -> None:
 TEXTS = st.text("ab\0", max_size=3)
 BYTES = st.binary(max_size=3)
 SPECS = st.builds(TensorSpec, TEXTS, TEXTS, st.lists(st.integers(0, 2), min_size=1, max_size=3).map(tuple))
-QUESTIONS = st.builds(
-    Question,
+FORMS = st.builds(
+    Form,
     tenant=TEXTS,
     model=TEXTS,
     inputs=st.lists(SPECS, max_size=2).map(tuple),
     rows=st.integers(1, 2),
-    columns=st.lists(BYTES, max_size=3).map(tuple),
     outputs=st.lists(TEXTS, max_size=2, unique=True).map(sorted).map(tuple),
     parameters=st.dictionaries(TEXTS, TEXTS, max_size=2),
 )
+QUESTIONS = st.builds(Question, form=FORMS, columns=st.lists(BYTES, max_size=3).map(tuple))
 ARMS = st.builds(
     Arm, version=TEXTS, digest=TEXTS, upstream=TEXTS, role=st.just("champion"), weight_ppm=st.just(1)
 )
@@ -101,28 +115,25 @@ ARMS = st.builds(
 
 @given(QUESTIONS, QUESTIONS, ARMS, ARMS)
 def test_nothing_can_be_moved_from_one_field_to_the_next(a: Any, b: Any, arm: Any, other: Any) -> None:
-    # The first dimension of a declared shape is the number of rows, whatever stands there.
-    first, second = (
-        replace(q, inputs=tuple(replace(s, shape=(-1, *s.shape[1:])) for s in q.inputs)) for q in (a, b)
-    )
+    first, second = _seen(a), _seen(b)
     assert (keys(first, arm).any_version == keys(second, other).any_version) == (
         _seen(first) == _seen(second)
     )
-    assert (keys(first, arm).exact == keys(second, other).exact) == (
-        (_seen(first), arm) == (_seen(second), other)
-    )
+    assert (keys(first, arm).exact == keys(second, other).exact) == ((first, arm) == (second, other))
 
 
-def _seen(question: Question) -> Any:
-    """Rows are part of a key by the shapes of the inputs."""
-    return question if question.inputs else replace(question, rows=1)
+def _seen(question: Question) -> Question:
+    """Rows stand in the shapes of the inputs, in place of whatever their first dimension is declared as."""
+    inputs = tuple(replace(spec, shape=(-1, *spec.shape[1:])) for spec in question.form.inputs)
+    rows = question.form.rows if inputs else 1
+    return replace(question, form=replace(question.form, inputs=inputs, rows=rows))
 
 
 @given(st.text("ab", min_size=2, max_size=6), st.data())
 def test_a_text_cut_elsewhere_is_another_question(text: str, data: Any) -> None:
     cuts = st.integers(0, len(text))
     one, two = data.draw(cuts), data.draw(cuts)
-    cut = [replace(QUESTION, tenant=text[:at], model=text[at:]) for at in (one, two)]
+    cut = [changed(tenant=text[:at], model=text[at:]) for at in (one, two)]
     assert (keys(cut[0]).exact == keys(cut[1]).exact) == (one == two)
 
 
