@@ -20,10 +20,13 @@ from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
 from slipway import tokens
+from slipway.envelope import Event
+from slipway.oip import open_inference_pb2 as oip
+from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.topics import PREDICTIONS
-from slipway.v1.predictions_pb2 import PredictionServed
+from slipway.v1.predictions_pb2 import PredictionFailed, PredictionServed
 from slipway.v1.rollout_pb2 import Arm
-from tests.gateway.live import SERVING, Gateway, ends, prediction_id, read_since, upstream, wait_for
+from tests.gateway.live import SERVING, Gateway, ends, prediction_id, read_since, request, upstream, wait_for
 from tests.gateway.redis_process import RedisProcess, redis_process
 from tests.service_process import ServiceProcess, free_port, own_database, own_service
 
@@ -224,8 +227,38 @@ def test_equal_requests_at_the_same_time_are_one_call_to_the_version(bench: Benc
         with ThreadPoolExecutor(8) as pool:
             ids = list(pool.map(ask, range(8)))
         assert Counter(caches(gateway, since, ids)) == {"": 1, "local": 7}
+        check_that_who_waits_keeps_his_own_deadline(gateway)
     gateway.publish(arm(bench.port))
     gateway.wait_for_epoch()
+
+
+def check_that_who_waits_keeps_his_own_deadline(gateway: Gateway) -> None:
+    """Of three equal requests the first leaves, the second has no time; the third is answered."""
+    since = ends(gateway.service.bootstrap, PREDICTIONS.name)
+    row = np.random.default_rng().random((1, 6), dtype=np.float32)
+    misses = metric(gateway, "slipway_cache_misses_total")
+    with grpc.insecure_channel(gateway.target) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+
+        def ask(**parameters: int) -> Any:
+            sent = {name: oip.InferParameter(int64_param=value) for name, value in parameters.items()}
+            message = request(gateway.model, row, model_version="slow", parameters=sent)
+            return stub.ModelInfer.future(message, metadata=gateway.metadata, timeout=20)
+
+        leader = ask()
+        wait_for("the leader", lambda: metric(gateway, "slipway_cache_misses_total") == misses + 1)
+        hasty, patient = ask(timeout=1), ask()
+        assert hasty.exception().code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        leader.cancel()
+        assert caches(gateway, since, [prediction_id(patient.result())]) == [""]
+
+    def failures(events: list[Event]) -> list[str]:
+        ours = [event.message for event in events if event.message.context.model == gateway.model]
+        return [message.code for message in ours if isinstance(message, PredictionFailed)]
+
+    assert failures(read_since(gateway.service.bootstrap, since, lambda events: bool(failures(events)))) == [
+        "DEADLINE_EXCEEDED"
+    ]
 
 
 def answers(gateway: Gateway, version: str) -> bool:
