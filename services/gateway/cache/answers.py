@@ -16,6 +16,7 @@ from services.gateway.domain.caching import (
     Form,
     Hash,
     Keys,
+    StaleAnswer,
     begin,
     is_turnover,
     keys_of,
@@ -79,7 +80,7 @@ class AnswerCache:
         self._stale_s = stale_s
         self._flights = Flights(clock)
         self._books: dict[str, _Book] = {}
-        self._begun: dict[tuple[str, str, int, tuple[str, ...]], tuple[Signature, Hash]] = {}
+        self._begun: dict[tuple[str, str, int], tuple[Signature, Hash]] = {}
         metrics.CACHE_BYTES.set_function(lambda: local.size_bytes)
         metrics.CACHE_ENTRIES.set_function(lambda: len(local))
 
@@ -121,36 +122,34 @@ class AnswerCache:
         asked = _Asked(prediction=prediction, keys=keys, book=book, deadline_s=deadline_s, compute=compute)
         return await self._beyond(asked)
 
-    async def stale(self, prediction: Prediction, *, outputs: tuple[str, ...]) -> Columns | None:
+    async def find_stale(self, prediction: Prediction, *, timeout_s: float) -> StaleAnswer | None:
         """An old answer to the same question, for the fallback `cached_answer`; give it as degraded.
 
         It may be expired, or come from another version of the model, and is at most SLIPWAY_CACHE_STALE_S
         older than `serving.cache_ttl_s` allows. Only models whose spec lists `cached_answer` keep such
-        answers. Call it when `answer` has failed; it takes no longer than the shared store's budget and
-        raises nothing.
+        answers. Call it when `answer` has failed; it raises nothing.
 
         Args:
             prediction: As given to `answer`.
-            outputs: As given to `answer`.
+            timeout_s: Time left; it never takes longer than the shared store's budget either.
         Returns:
-            All outputs in the order of the signature; None where nothing recent enough is known.
+            All outputs in the order of the signature, whichever are wanted, and the version that gave them;
+            None where nothing recent enough is known.
         """
         contract = prediction.contract
         if not contract.keeps_stale:
             return None
         oldest_s = contract.cache_ttl_s + self._stale_s
-        question = self._keys(prediction, outputs).any_version
+        question = self._keys(prediction, ()).any_version
         now_s = self._clock.monotonic_s()
-        columns = self._local.stale(question, now_s=now_s, oldest_s=oldest_s)
-        tier = LOCAL
-        if columns is None and self._shared is not None:
-            name, deadline_s = _STALE_NAME + question.hex(), float("inf")
-            value = await self._shared.get(name, deadline_s=deadline_s)
+        answer, tier = self._local.stale(question, now_s=now_s, oldest_s=oldest_s), LOCAL
+        if answer is None and self._shared is not None:
+            value = await self._shared.get(_STALE_NAME + question.hex(), deadline_s=now_s + timeout_s)
             found = self._open(value, question, contract=contract, oldest_s=oldest_s)
-            columns, tier = found[0] if found else None, SHARED
-        if columns is not None:
+            answer, tier = found[0] if found else None, SHARED
+        if answer is not None:
             metrics.CACHE_STALE.labels(contract.model, tier).inc()
-        return columns
+        return answer
 
     async def _beyond(self, asked: _Asked) -> tuple[Columns, str]:
         """What this process does not know: from the shared store, or computed, once for all who ask."""
@@ -183,11 +182,11 @@ class AnswerCache:
         found = self._open(value, asked.keys.exact, contract=contract, oldest_s=contract.cache_ttl_s)
         if found is None:
             return None
-        columns, age_s = found
-        self._local.put(contract.model, asked.keys, columns, computed_s=now_s - age_s)
+        answer, age_s = found
+        self._local.put(contract.model, asked.keys, answer, computed_s=now_s - age_s)
         ledger.hit()
         self._hit(asked.book, SHARED)
-        return columns
+        return answer.outputs
 
     async def _compute(self, asked: _Asked) -> Columns:
         asked.book.misses.inc()
@@ -196,11 +195,13 @@ class AnswerCache:
         now_s = self._clock.monotonic_s()
         for ledger in (asked.book.answers, asked.book.shared):
             ledger.computed(now_s - start_s)
-        self._local.put(asked.contract.model, asked.keys, columns, computed_s=now_s)
-        self._share(asked, columns)
+        arm = asked.prediction.arm
+        answer = StaleAnswer(version=arm.version, digest=arm.digest, outputs=columns)
+        self._local.put(asked.contract.model, asked.keys, answer, computed_s=now_s)
+        self._share(asked, answer)
         return columns
 
-    def _share(self, asked: _Asked, columns: Columns) -> None:
+    def _share(self, asked: _Asked, answer: StaleAnswer) -> None:
         shared, keys, contract = self._shared, asked.keys, asked.contract
         if shared is None:
             return
@@ -209,17 +210,17 @@ class AnswerCache:
         if contract.keeps_stale:
             places.append((_STALE_NAME, keys.any_version, ttl_s + self._stale_s))
         for prefix, key, keep_s in places:
-            value = seal(columns, key=key, computed_at_s=now_s, secret=self._secrets.sealing)
+            value = seal(answer, key=key, computed_at_s=now_s, secret=self._secrets.sealing)
             shared.put(prefix + key.hex(), value, ttl_s=keep_s)
 
     def _open(
         self, value: bytes | None, key: bytes, *, contract: Contract, oldest_s: float
-    ) -> tuple[Columns, float] | None:
-        """A shared value's columns and age, if it is ours, whole and young enough."""
+    ) -> tuple[StaleAnswer, float] | None:
+        """A shared value's answer and age, if it is ours, whole and young enough."""
         if value is None:
             return None
         found = unseal(value, key=key, secret=self._secrets.sealing)
-        if found is None or len(found[0]) != len(contract.signature.outputs):
+        if found is None or len(found[0].outputs) != len(contract.signature.outputs):
             metrics.CACHE_REJECTED.inc()
             return None
         # Another machine's clock may be ahead of ours: what seems to come from the future is new.
@@ -228,7 +229,7 @@ class AnswerCache:
 
     def _keys(self, prediction: Prediction, outputs: tuple[str, ...]) -> Keys:
         signature, rows = prediction.contract.signature, prediction.checked.rows
-        place = (prediction.caller.tenant, prediction.contract.model, rows, outputs)
+        place = (prediction.caller.tenant, prediction.contract.model, rows)
         known = self._begun.get(place)
         if known is None or known[0] is not signature:
             form = Form(
@@ -236,13 +237,12 @@ class AnswerCache:
                 model=prediction.contract.model,
                 inputs=signature.inputs,
                 rows=rows,
-                outputs=outputs,
                 parameters=_NONE_PASSED_ON,
             )
             if len(self._begun) >= _MAX_FORMS:
                 self._begun.clear()
             known = self._begun[place] = (signature, begin(form, secret=self._secrets.naming))
-        return keys_of(known[1], prediction.checked.columns, prediction.arm)
+        return keys_of(known[1], prediction.checked.columns, outputs=outputs, arm=prediction.arm)
 
     def _book(self, route: Route, contract: Contract) -> _Book:
         """The model's book; a new champion since the last request empties the model's shelf."""

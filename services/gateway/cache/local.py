@@ -6,7 +6,7 @@ from typing import Final
 
 from services.gateway import metrics
 from services.gateway.domain.batching import Columns
-from services.gateway.domain.caching import Keys
+from services.gateway.domain.caching import Keys, StaleAnswer
 
 ENTRY_BYTES: Final = 900  # of Python objects around an answer, measured with tracemalloc
 _LARGEST_SHARE: Final = 8  # one answer may take an eighth of the room
@@ -16,7 +16,7 @@ _LARGEST_SHARE: Final = 8  # one answer may take an eighth of the room
 class _Entry:
     model: str
     keys: Keys
-    columns: Columns
+    answer: StaleAnswer
     computed_s: float
     size_bytes: int
     is_retired: bool = False
@@ -43,20 +43,20 @@ class LocalTier:
         if entry is None or entry.is_retired or now_s - entry.computed_s >= ttl_s:
             return None
         self._entries.move_to_end(key)
-        return entry.columns
+        return entry.answer.outputs
 
-    def stale(self, question: bytes, *, now_s: float, oldest_s: float) -> Columns | None:
+    def stale(self, question: bytes, *, now_s: float, oldest_s: float) -> StaleAnswer | None:
         """The last answer to a question, by whichever version, up to an age."""
         entry = self._latest.get(question)
-        return entry.columns if entry is not None and now_s - entry.computed_s < oldest_s else None
+        return entry.answer if entry is not None and now_s - entry.computed_s < oldest_s else None
 
-    def put(self, model: str, keys: Keys, columns: Columns, *, computed_s: float) -> None:
+    def put(self, model: str, keys: Keys, answer: StaleAnswer, *, computed_s: float) -> None:
         """Keep an answer, at the cost of those unused for longest."""
-        size_bytes = ENTRY_BYTES + sum(map(len, columns))
+        size_bytes = ENTRY_BYTES + sum(map(len, answer.outputs))
         if size_bytes * _LARGEST_SHARE > self._limit_bytes:
             return
         self._remove(keys.exact)
-        entry = _Entry(model=model, keys=keys, columns=columns, computed_s=computed_s, size_bytes=size_bytes)
+        entry = _Entry(model=model, keys=keys, answer=answer, computed_s=computed_s, size_bytes=size_bytes)
         self._entries[keys.exact] = self._latest[keys.any_version] = entry
         self._of_model.setdefault(model, set()).add(keys.exact)
         self.size_bytes += size_bytes

@@ -16,11 +16,12 @@ KEY_BYTES: Final = 16
 Hash = hashlib.blake2b
 _LENGTH: Final = struct.Struct("<Q")
 _SHAPE: Final = struct.Struct("<q")
-# Format 1: mark, code over all that follows and the key it stands under, time of computing, columns.
+# Format 1: mark, code over all that follows and the key it stands under, time of computing, count and
+# sizes of the parts; then version, digest and each output.
 _MARK: Final = b"SC1"
 _TIME: Final = struct.Struct("<d")
-_COLUMN: Final = struct.Struct("<I")
-_HEADER_BYTES: Final = len(_MARK) + KEY_BYTES + _TIME.size + _COLUMN.size
+_COUNT: Final = struct.Struct("<I")
+_HEADER_BYTES: Final = len(_MARK) + KEY_BYTES + _TIME.size + _COUNT.size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,16 +40,24 @@ class Form:
     model: str
     inputs: tuple[TensorSpec, ...]
     rows: int
-    outputs: tuple[str, ...]
     parameters: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keys:
-    """Under which an answer is found: by the version that gave it, or whichever version that was."""
+    """Under which an answer is found: by version and outputs asked for, or by neither."""
 
     exact: bytes
     any_version: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaleAnswer:
+    """An earlier answer to the same question, all its outputs, and the version that gave it."""
+
+    version: str
+    digest: str
+    outputs: Columns
 
 
 def secrets_of(secret: bytes) -> Secrets:
@@ -68,12 +77,12 @@ def begin(form: Form, *, secret: bytes) -> Hash:
     return begun
 
 
-def keys_of(begun: Hash, columns: Columns, arm: Arm) -> Keys:
-    """The keys of one request: by its values, then by the version as well."""
+def keys_of(begun: Hash, columns: Columns, *, outputs: tuple[str, ...], arm: Arm) -> Keys:
+    """The keys of one request: by its values, then by the outputs asked for and the version as well."""
     whole = begun.copy()
     whole.update(struct.pack(f"<{len(columns) + 1}Q", len(columns), *map(len, columns)) + b"".join(columns))
     any_version = whole.digest()
-    whole.update(_version(arm.version, arm.digest, arm.upstream))
+    whole.update(_asked(outputs, arm.version, arm.digest, arm.upstream))
     return Keys(exact=whole.digest(), any_version=any_version)
 
 
@@ -82,14 +91,15 @@ def is_turnover(before: Route, after: Route) -> bool:
     return _champions(before) != _champions(after)
 
 
-def seal(columns: Columns, *, key: bytes, computed_at_s: float, secret: bytes) -> bytes:
+def seal(answer: StaleAnswer, *, key: bytes, computed_at_s: float, secret: bytes) -> bytes:
     """An answer for a store that others can write to, bound to the key it stands under."""
-    sizes = struct.pack(f"<{len(columns)}I", *map(len, columns))
-    body = b"".join((_TIME.pack(computed_at_s), _COLUMN.pack(len(columns)), sizes, *columns))
+    parts = (answer.version.encode(), answer.digest.encode(), *answer.outputs)
+    sizes = struct.pack(f"<{len(parts)}I", *map(len, parts))
+    body = b"".join((_TIME.pack(computed_at_s), _COUNT.pack(len(parts)), sizes, *parts))
     return _MARK + _code(body, key=key, secret=secret) + body
 
 
-def unseal(value: bytes, *, key: bytes, secret: bytes) -> tuple[Columns, float] | None:
+def unseal(value: bytes, *, key: bytes, secret: bytes) -> tuple[StaleAnswer, float] | None:
     """The answer and when it was computed; None for whatever we did not seal under this key."""
     if len(value) < _HEADER_BYTES or not value.startswith(_MARK):
         return None
@@ -97,10 +107,12 @@ def unseal(value: bytes, *, key: bytes, secret: bytes) -> tuple[Columns, float] 
     if not hmac.compare_digest(code, _code(body, key=key, secret=secret)):
         return None
     (computed_at_s,) = _TIME.unpack_from(body)
-    (count,) = _COLUMN.unpack_from(body, _TIME.size)
-    at = _TIME.size + _COLUMN.size
+    (count,) = _COUNT.unpack_from(body, _TIME.size)
+    at = _TIME.size + _COUNT.size
     sizes = struct.unpack_from(f"<{count}I", body, at)
-    return _cut(body, sizes, start=at + 4 * count), computed_at_s
+    version, digest, *outputs = _cut(body, sizes, start=at + 4 * count)
+    answer = StaleAnswer(version=version.decode(), digest=digest.decode(), outputs=tuple(outputs))
+    return answer, computed_at_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,8 +226,8 @@ def _text(text: str) -> bytes:
 
 
 @lru_cache(maxsize=1024)
-def _version(*parts: str) -> bytes:
-    return b"".join(map(_text, parts))
+def _asked(outputs: tuple[str, ...], *version: str) -> bytes:
+    return _LENGTH.pack(len(outputs)) + b"".join(map(_text, (*sorted(outputs), *version)))
 
 
 def _fields(form: Form) -> Iterable[bytes]:
@@ -228,8 +240,6 @@ def _fields(form: Form) -> Iterable[bytes]:
         shape = (form.rows, *spec.shape[1:])
         yield _LENGTH.pack(len(shape))
         yield b"".join(map(_SHAPE.pack, shape))
-    yield _LENGTH.pack(len(form.outputs))
-    yield from map(_text, sorted(form.outputs))
     yield _LENGTH.pack(len(form.parameters))
     for name, value in sorted(form.parameters.items()):
         yield _text(name)
@@ -246,9 +256,9 @@ def _code(body: bytes, *, key: bytes, secret: bytes) -> bytes:
     return digest.digest()
 
 
-def _cut(body: bytes, sizes: Iterable[int], *, start: int) -> Columns:
-    columns = []
+def _cut(body: bytes, sizes: Iterable[int], *, start: int) -> list[bytes]:
+    parts = []
     for size in sizes:
-        columns.append(body[start : start + size])
+        parts.append(body[start : start + size])
         start += size
-    return tuple(columns)
+    return parts

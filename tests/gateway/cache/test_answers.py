@@ -129,9 +129,11 @@ class Bench:
         )
         return int.from_bytes(columns[0], "little"), tier
 
-    async def stale(self, x: float = 0.5) -> int | None:
-        columns = await self.cache.stale(self.prediction(x), outputs=("value",))
-        return None if columns is None else int.from_bytes(columns[0], "little")
+    async def stale(self, x: float = 0.5) -> tuple[int, str, str] | None:
+        found = await self.cache.find_stale(self.prediction(x), timeout_s=60)
+        if found is None:
+            return None
+        return int.from_bytes(found.outputs[0], "little"), found.version, found.digest
 
 
 def value(name: str, **labels: str) -> float:
@@ -191,6 +193,15 @@ async def test_equal_requests_at_the_same_time_are_one_computation() -> None:
     assert await asyncio.gather(*(bench.ask() for _ in range(3))) == [(1, ""), (1, "local"), (1, "local")]
     assert value("slipway_cache_hits_total", tier="flight") == before + 2
     assert bench.store.asked == 1
+
+
+async def test_many_kinds_of_requests_take_no_room_for_ever() -> None:
+    bench = Bench(is_alone=True)
+    caller = ApiKey(key_id="k", mac=b"", principal="me", tenant="")
+    for n in range(1500):
+        await bench.ask(caller=replace(caller, tenant=str(n)))
+    assert len(bench.cache._begun) <= 1024
+    assert await bench.ask(caller=replace(caller, tenant="1499")) == (1500, "local")
 
 
 async def test_a_failure_is_not_kept() -> None:
@@ -264,7 +275,7 @@ async def test_a_fallback_is_expired_or_of_an_older_version_and_not_beyond_its_w
     with pytest.raises(ArmFailed):
         await bench.ask()
     before = value("slipway_cache_stale_total", tier="local")
-    assert await bench.stale() == 1
+    assert await bench.stale() == (1, "1", "d1")
     assert value("slipway_cache_stale_total", tier="local") == before + 1
     assert await bench.stale(0.9) is None
     bench.clock.advance(100)
@@ -277,7 +288,7 @@ async def test_a_fallback_may_come_from_another_gateway() -> None:
     bench.clock.advance(50)
     other = bench.other_gateway()
     other.route = route(2, NEXT)
-    assert await other.stale() == 1
+    assert await other.stale() == (1, "1", "d1")
     assert sorted(bench.store.lives_s.values()) == [10, 110]
     bench.clock.advance(60)
     assert await other.stale() is None

@@ -3,10 +3,14 @@ import tracemalloc
 import pytest
 
 from services.gateway.cache.local import ENTRY_BYTES, LocalTier
-from services.gateway.domain.caching import Keys
+from services.gateway.domain.caching import Keys, StaleAnswer
 
 ONE = ENTRY_BYTES + 100
 VALUE = (b"v" * 100,)
+
+
+def answer(*outputs: bytes) -> StaleAnswer:
+    return StaleAnswer(version="1", digest="d", outputs=outputs)
 
 
 def keys(exact: int, question: int | None = None) -> Keys:
@@ -24,7 +28,7 @@ def tier() -> LocalTier:
 
 
 def put(tier: LocalTier, exact: int, question: int | None = None, *, model: str = "m") -> None:
-    tier.put(model, keys(exact, question), VALUE, computed_s=0)
+    tier.put(model, keys(exact, question), answer(*VALUE), computed_s=0)
 
 
 def test_an_answer_lives_as_long_as_its_time(tier: LocalTier) -> None:
@@ -52,7 +56,7 @@ def test_an_answer_again_takes_no_more_room(tier: LocalTier) -> None:
 
 def test_one_large_answer_does_not_empty_the_shelf(tier: LocalTier) -> None:
     put(tier, 1)
-    tier.put("m", keys(2), (b"v" * 2 * ONE,), computed_s=0)
+    tier.put("m", keys(2), answer(b"v" * 2 * ONE), computed_s=0)
     assert get(tier, 2) is None
     assert get(tier, 1)
 
@@ -73,7 +77,7 @@ def test_retired_answers_serve_as_a_fallback_only(tier: LocalTier) -> None:
     tier.retire("m")
     assert get(tier, 1) is None
     question = keys(1, 7).any_version
-    assert tier.stale(question, now_s=98, oldest_s=99) == VALUE
+    assert tier.stale(question, now_s=98, oldest_s=99) == answer(*VALUE)
     assert tier.stale(question, now_s=99, oldest_s=99) is None
     put(tier, 1, question=7)
     assert get(tier, 1)
@@ -81,11 +85,11 @@ def test_retired_answers_serve_as_a_fallback_only(tier: LocalTier) -> None:
 
 def test_the_fallback_is_the_last_answer_of_any_version(tier: LocalTier) -> None:
     put(tier, 1, question=7)
-    tier.put("m", keys(2, 7), (b"newer",), computed_s=1)
+    tier.put("m", keys(2, 7), answer(b"newer"), computed_s=1)
     question = keys(1, 7).any_version
-    assert tier.stale(question, now_s=2, oldest_s=99) == (b"newer",)
+    assert tier.stale(question, now_s=2, oldest_s=99) == answer(b"newer")
     put(tier, 1, question=7)
-    assert tier.stale(question, now_s=2, oldest_s=99) == VALUE
+    assert tier.stale(question, now_s=2, oldest_s=99) == answer(*VALUE)
 
 
 def test_an_entry_costs_what_is_reckoned() -> None:
@@ -93,7 +97,7 @@ def test_an_entry_costs_what_is_reckoned() -> None:
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
     for n in range(5000):
-        tier.put("m", keys(n), (n.to_bytes(100, "big"),), computed_s=float(n))
+        tier.put("m", keys(n), answer(n.to_bytes(100, "big")), computed_s=float(n))
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert 0.6 < (after - before) / tier.size_bytes < 1.1
