@@ -152,6 +152,8 @@ def _fallback_inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
         yield ("serving", "fallback", index), f"{serving.fallback[index]!r} is listed twice"
     if "default" in serving.fallback and answer is None:
         yield ("serving", "fallback"), "`default` needs `default_answer`"
+    if "cached_answer" in serving.fallback and not serving.cache_ttl_s:
+        yield ("serving", "fallback"), "`cached_answer` needs `cache_ttl_s`: without it no answer is kept"
     if answer is not None and spec.is_classifier and answer not in spec.label.classes:
         yield ("serving", "default_answer"), f"{answer!r} is none of the classes"
     if answer is not None and not spec.is_classifier and isinstance(answer, str):

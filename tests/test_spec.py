@@ -137,6 +137,7 @@ def test_every_section_refuses_unknown_keys() -> None:
     ("serving", "expected"),
     [
         ("{fallback: [default]}", "serving.fallback: `default` needs `default_answer`"),
+        ("{fallback: [cached_answer]}", "serving.fallback: `cached_answer` needs `cache_ttl_s`"),
         (
             "{fallback: [default, default], default_answer: '1'}",
             "serving.fallback.1: 'default' is listed twice",

@@ -19,6 +19,8 @@ import numpy as np
 import uvloop
 
 from services.gateway.answering import Answering
+from services.gateway.cache.answers import AnswerCache
+from services.gateway.cache.local import LocalTier
 from services.gateway.catalog import Catalog
 from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
 from services.gateway.domain.routing import Arm
@@ -93,7 +95,8 @@ def pipeline(folder: Path) -> Predictions:
     spool = Spool(folder, limit_bytes=4096 * MIB, segment_bytes=16 * MIB)
     version: Any = InstantVersion()
     lanes = Lanes(version, clock, slots=1)
-    answering = Answering(lanes, Fallbacks(lanes, version, clock=clock))
+    cache = AnswerCache(LocalTier(MIB), None, clock=clock, secret=b"c" * 32, stale_s=0)
+    answering = Answering(lanes, Fallbacks(lanes, version, clock=clock, cache=cache), cache=cache)
     return Predictions(
         catalog, keyring, answering=answering, spool=spool, clock=clock, token_secret=b"t" * 32
     )

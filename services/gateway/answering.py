@@ -1,7 +1,10 @@
 """Where an answer comes from: the version that was chosen, or what its spec names in its place."""
 
 from dataclasses import dataclass
+from functools import partial
 
+from services.gateway.cache.answers import AnswerCache
+from services.gateway.cache.flights import WaitedInVain
 from services.gateway.catalog import Model
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.fallback import deadline_of_arm
@@ -30,8 +33,9 @@ class Question:
 class Answering:
     """Asks the version, and whoever stands in for it."""
 
-    def __init__(self, lanes: Lanes, fallbacks: Fallbacks) -> None:
+    def __init__(self, lanes: Lanes, fallbacks: Fallbacks, *, cache: AnswerCache) -> None:
         self._lanes = lanes
+        self._cache = cache
         self._fallbacks = fallbacks
 
     async def answer(self, question: Question) -> tuple[Prediction, Columns]:
@@ -40,14 +44,23 @@ class Answering:
         Raises:
             SlipwayError: Nobody could; `question.is_sent` tells a failure from a refusal.
         """
+        prediction = question.prediction
         try:
-            return question.prediction, await self._of_version(question)
+            columns, prediction.cached = await self._cache.answer(
+                prediction,
+                route=question.model.route,
+                outputs=question.outputs,
+                deadline_s=_until_s(question),
+                compute=partial(self._of_version, question),
+            )
+            return prediction, columns
         except SlipwayError as error:
+            if isinstance(error, WaitedInVain):
+                question.is_sent = True  # by the one whom it waited for
             replaced = await self._fallbacks.replace(
                 question.model,
-                question.prediction,
+                prediction,
                 error=error,
-                outputs=question.outputs,
                 deadline_s=question.deadline_s,
             )
             if replaced is None:
@@ -65,7 +78,13 @@ class Answering:
             contract,
             checked.columns,
             rows=checked.rows,
-            deadline_s=deadline_of_arm(contract, start_s=question.start_s, deadline_s=question.deadline_s),
+            deadline_s=_until_s(question),
             level=question.level,
             stages=question.stages,
         )
+
+
+def _until_s(question: Question) -> float:
+    """The version's own deadline."""
+    contract = question.prediction.contract
+    return deadline_of_arm(contract, start_s=question.start_s, deadline_s=question.deadline_s)

@@ -9,6 +9,9 @@ from random import Random
 from typing import Final
 
 from services.gateway.answering import Answering
+from services.gateway.cache.answers import AnswerCache
+from services.gateway.cache.local import LocalTier
+from services.gateway.cache.shared import SharedTier, connect
 from services.gateway.catalog import ROUTES_SNAPSHOT, SPECS_SNAPSHOT, Catalog
 from services.gateway.consumer import CatalogConsumer
 from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
@@ -45,7 +48,7 @@ from services.gateway.store import KeyStore
 from services.gateway.upkeep import Upkeep
 from services.gateway.upstream import Upstream
 from services.gateway.web import add_routes
-from slipway.clock import SystemClock
+from slipway.clock import Clock, SystemClock
 from slipway.process import Process
 from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
 from slipway.tokens import SECRET_FILE
@@ -142,6 +145,20 @@ async def _serve_admin(process: Process, settings: Settings, *, keys: Keys) -> N
     await process.enter(server.serving(f"{settings.admin_host}:{settings.admin_port}"))
 
 
+def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
+    shared = None
+    if settings.redis_url:
+        shared = SharedTier(connect(settings.redis_url), clock, budget_s=settings.cache_budget_ms / 1000)
+        process.spawn("shared cache", shared.run)
+    return AnswerCache(
+        LocalTier(settings.cache_bytes),
+        shared,
+        clock=clock,
+        secret=settings.strong_secret(SECRET_FILE),
+        stale_s=settings.cache_stale_s,
+    )
+
+
 async def _serve(
     process: Process, settings: Settings, *, known: _Known, segments: Spool, door: FeedbackDoor
 ) -> None:
@@ -149,10 +166,11 @@ async def _serve(
     clock = SystemClock()
     upstream = Upstream(known.directory, clock, rng=Random(), policy=_upstream_policy(settings))  # noqa: S311
     lanes = Lanes(upstream, clock, slots=settings.upstream_slots)
+    cache = _cache(process, settings, clock)
     predictions = Predictions(
         known.catalog,
         known.keyring,
-        answering=Answering(lanes, Fallbacks(lanes, upstream, clock=clock)),
+        answering=Answering(lanes, Fallbacks(lanes, upstream, clock=clock, cache=cache), cache=cache),
         spool=segments,
         clock=clock,
         token_secret=settings.strong_secret(SECRET_FILE),

@@ -7,6 +7,7 @@ from typing import Protocol
 from services.gateway import metrics
 from services.gateway.catalog import Model
 from services.gateway.domain.batching import Columns
+from services.gateway.domain.caching import StaleAnswer
 from services.gateway.domain.fallback import (
     CACHED_ANSWER,
     DEFAULT,
@@ -31,21 +32,19 @@ log = logging.getLogger(__name__)
 class StaleAnswers(Protocol):
     """Earlier answers, also those that are too old to be given while the version can answer."""
 
-    async def stale(self, prediction: Prediction, *, outputs: tuple[str, ...]) -> Columns | None:
-        """All outputs of the latest answer to the same question; None where there is none, soon."""
+    async def find_stale(self, prediction: Prediction, *, timeout_s: float) -> StaleAnswer | None:
+        """The latest answer to the same question; None where there is none, soon."""
         ...
 
 
 class Fallbacks:
     """Finds an answer in place of a version that has none."""
 
-    def __init__(
-        self, lanes: Lanes, upstream: Upstream, *, clock: Clock, stale: StaleAnswers | None = None
-    ) -> None:
+    def __init__(self, lanes: Lanes, upstream: Upstream, *, clock: Clock, cache: StaleAnswers) -> None:
         self._lanes = lanes
         self._upstream = upstream
         self._clock = clock
-        self._stale = stale
+        self._cache = cache
 
     def check_circuit(self, model: Model, arm: Arm) -> None:
         """Do not even queue for a version that is left alone.
@@ -61,7 +60,6 @@ class Fallbacks:
         prediction: Prediction,
         *,
         error: SlipwayError,
-        outputs: tuple[str, ...],
         deadline_s: float,
     ) -> tuple[Prediction, Columns] | None:
         """Another answer, and the prediction as it was then answered; None: the failure stands.
@@ -70,7 +68,6 @@ class Fallbacks:
             model: Its routes and its spec.
             prediction: As it was meant.
             error: Why the version did not answer.
-            outputs: The names that were asked for.
             deadline_s: Of the whole request.
         """
         if prediction.is_pinned or not is_replaceable(error):
@@ -78,7 +75,7 @@ class Fallbacks:
         for how in prediction.contract.fallback:
             if self._clock.monotonic_s() >= deadline_s:
                 return None
-            found = await self._try(how, model, prediction=prediction, outputs=outputs, deadline_s=deadline_s)
+            found = await self._try(how, model, prediction=prediction, deadline_s=deadline_s)
             if found is not None:
                 arm, columns = found
                 meant = prediction.arm.version
@@ -88,12 +85,12 @@ class Fallbacks:
         return None
 
     async def _try(
-        self, how: str, model: Model, *, prediction: Prediction, outputs: tuple[str, ...], deadline_s: float
+        self, how: str, model: Model, *, prediction: Prediction, deadline_s: float
     ) -> tuple[Arm, Columns] | None:
         if how == PREVIOUS_VERSION:
             return await self._previous(model, prediction, deadline_s=deadline_s)
         if how == CACHED_ANSWER:
-            return await self._cached(prediction, outputs)
+            return await self._cached(prediction, deadline_s=deadline_s)
         return stand_in(DEFAULT), default_columns(prediction.contract, prediction.checked.rows)
 
     async def _previous(
@@ -114,9 +111,10 @@ class Fallbacks:
             return None
         return arm, columns
 
-    async def _cached(self, prediction: Prediction, outputs: tuple[str, ...]) -> tuple[Arm, Columns] | None:
-        columns = await self._stale.stale(prediction, outputs=outputs) if self._stale is not None else None
-        return None if columns is None else (stand_in(CACHED_ANSWER), columns)
+    async def _cached(self, prediction: Prediction, *, deadline_s: float) -> tuple[Arm, Columns] | None:
+        timeout_s = deadline_s - self._clock.monotonic_s()
+        found = await self._cache.find_stale(prediction, timeout_s=timeout_s)
+        return None if found is None else (stand_in(CACHED_ANSWER), found.outputs)
 
 
 def _form(model: Model, prediction: Prediction, arm: Arm) -> RecordForm:

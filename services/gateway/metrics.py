@@ -41,6 +41,28 @@ DEGRADED = Counter(
 SINGLE_RETRIES = Counter(
     "slipway_gateway_single_retries_total", "Requests of a failed batch tried alone", _ARM
 )
+CACHE_HITS = Counter("slipway_cache_hits_total", "Answers that were not computed again", ["model", "tier"])
+CACHE_MISSES = Counter("slipway_cache_misses_total", "Questions no tier had an answer to", ["model"])
+CACHE_STALE = Counter("slipway_cache_stale_total", "Old answers given as a fallback", ["model", "tier"])
+CACHE_PAYING = Gauge(
+    "slipway_cache_paying", "0 while a part of the cache is off because it does not pay", ["model", "part"]
+)
+CACHE_BYTES = Gauge("slipway_cache_bytes", "Answers in this process")
+CACHE_ENTRIES = Gauge("slipway_cache_entries", "Answers in this process")
+CACHE_EVICTIONS = Counter("slipway_cache_evictions_total", "Answers given up", ["reason"])
+CACHE_ABANDONED = Counter(
+    "slipway_cache_abandoned_lookups_total", "Shared lookups not waited for beyond their budget"
+)
+CACHE_SHARED_ERRORS = Counter(
+    "slipway_cache_shared_errors_total", "Calls to the shared store that failed", ["operation"]
+)
+CACHE_SHARED_STATE = Gauge(
+    "slipway_cache_shared_state", "1 while the shared store is in use, 0 while it rests"
+)
+CACHE_WRITES = Counter("slipway_cache_writes_total", "Answers meant for the shared store", ["outcome"])
+CACHE_REJECTED = Counter(
+    "slipway_cache_rejected_values_total", "Values of the shared store that are not ours or damaged"
+)
 REFUSALS = Counter("slipway_gateway_refusals_total", "Requests refused before an arm saw them", ["reason"])
 STAGE_SECONDS = Histogram(
     "slipway_request_stage_seconds",

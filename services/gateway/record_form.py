@@ -96,6 +96,7 @@ def own_context(
     protocol: str,
     degraded: str,
     intended_version: str,
+    cached: str,
     now_s: float,
     latency_s: float,
 ) -> PredictionContext:
@@ -111,6 +112,7 @@ def own_context(
         protocol=protocol,
         degraded=degraded,
         intended_version=intended_version,
+        cache=cached,
     )
 
 

@@ -40,6 +40,7 @@ class Prediction:
     is_pinned: bool = False  # the caller named the version
     degraded: str = ""  # the fallback that answered
     intended_version: str = ""  # in place of which version; empty where none was replaced
+    cached: str = ""  # where the answer lay; empty when it was computed
 
 
 def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s: float) -> bytes:
@@ -84,6 +85,7 @@ def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> P
         protocol=prediction.protocol,
         degraded=prediction.degraded,
         intended_version=prediction.intended_version,
+        cached=prediction.cached,
         now_s=now_s,
         latency_s=latency_s,
     )

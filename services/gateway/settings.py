@@ -8,6 +8,8 @@ from slipway.settings import ServiceSettings, variable_name
 
 _MIB: Final = 1024 * 1024
 _SHORTEST_SECRET: Final = 32
+_REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
+_LONGEST_BUDGET_MS: Final = 1000
 PEPPER_FILE: Final = "api_keys.pepper"
 
 
@@ -31,6 +33,10 @@ class Settings(ServiceSettings):
     circuit_open_s: float = 2.0
     ejection_s: float = 1.0
     max_ejected_share: float = 0.5
+    redis_url: str = ""  # empty: each gateway keeps answers to itself
+    cache_bytes: int = 64 * _MIB
+    cache_budget_ms: float = 3.0
+    cache_stale_s: float = 600.0
 
     def __post_init__(self) -> None:
         smallest = min(self.spool_limit_bytes, self.feedback_spool_limit_bytes)
@@ -47,6 +53,7 @@ class Settings(ServiceSettings):
                 "SLIPWAY_KEEPALIVE_S, SLIPWAY_CONNECTION_AGE_S and SLIPWAY_CONNECTION_GRACE_S must be above 0"
             )
         self._check_shares()
+        self._check_cache()
 
     def _check_shares(self) -> None:
         """A share that could never be reached, or a time of 0, would be a setting without effect."""
@@ -58,6 +65,19 @@ class Settings(ServiceSettings):
             value = getattr(self, name)
             if not value > 0:
                 raise InvalidInput(f"{variable_name(name)}={value:g} must be above 0")
+
+    def _check_cache(self) -> None:
+        if self.redis_url and not self.redis_url.startswith(_REDIS_SCHEMES):
+            # The value holds a password: it is not repeated.
+            raise InvalidInput(f"SLIPWAY_REDIS_URL must begin with one of {', '.join(_REDIS_SCHEMES)}")
+        if self.cache_bytes < _MIB:
+            raise InvalidInput(f"SLIPWAY_CACHE_BYTES={self.cache_bytes} is below 1 MiB ({_MIB})")
+        if not 0 < self.cache_budget_ms <= _LONGEST_BUDGET_MS:
+            raise InvalidInput(
+                f"SLIPWAY_CACHE_BUDGET_MS={self.cache_budget_ms:g} is not within 0..{_LONGEST_BUDGET_MS}"
+            )
+        if self.cache_stale_s < 0:
+            raise InvalidInput(f"SLIPWAY_CACHE_STALE_S={self.cache_stale_s:g} is negative")
 
     def strong_secret(self, name: str) -> bytes:
         """A secret file that is long enough to be one.

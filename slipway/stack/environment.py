@@ -9,6 +9,7 @@ from slipway.stack.credentials import password_file, read_secret
 from slipway.stack.layout import Layout, find_layout
 from slipway.stack.ray_head import ray_client_environment
 from slipway.stack.readiness import LOOPBACK
+from slipway.stack.redis_server import redis_url
 from slipway.stack.role_provision import DATABASE, SERVICE_ROLES
 
 SERVICES: Final = (
@@ -46,6 +47,7 @@ def service_environment(name: str, environ: Mapping[str, str] | None = None) -> 
     }
     if name == "gateway":
         own["SLIPWAY_ADMIN_PORT"] = str(table["gateway_admin"])
+        own["SLIPWAY_REDIS_URL"] = redis_url(layout, table)
     if name in SERVICE_ROLES:
         own["SLIPWAY_POSTGRES_DSN"] = _dsn(layout, role=name, port=table["postgres"])
     if name in _USES_RAY:

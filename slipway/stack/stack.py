@@ -14,6 +14,7 @@ from slipway.stack.part import Part
 from slipway.stack.postgres_server import ADMIN, postgres_part
 from slipway.stack.prometheus_server import prometheus_part
 from slipway.stack.ray_head import ray_part
+from slipway.stack.redis_server import redis_part
 from slipway.stack.role_provision import ROLES
 from slipway.stack.service_parts import find_services, service_part
 
@@ -47,6 +48,7 @@ def build_stack(environ: Mapping[str, str] | None = None) -> Stack:
     infrastructure = (
         kafka_part(layout, ports),
         postgres_part(layout, ports),
+        redis_part(layout, ports),
         mlflow_part(layout, ports),
         prometheus_part(layout, ports, services=services),
         ray_part(layout, ports),

@@ -6,7 +6,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ from tests.service_process import ServiceProcess
 
 HERE: Final = Path(__file__).parent
 FEATURES: Final = tuple("abcdef")
+SERVING: Final = "max_batch_rows: 8, max_queued_rows: 64, timeout_ms: 5000"
 WITHIN_S: Final = 60.0
 
 
@@ -42,11 +43,11 @@ def wait_for(what: str, check: Callable[[], Any]) -> Any:
     return answer
 
 
-def spec_text(model: str, serving: str = "") -> str:
-    features = ", ".join(f"{{name: {f}, range: [0, 1]}}" for f in FEATURES)
+def spec_text(model: str, serving: str = SERVING, *, columns: Sequence[str] = FEATURES) -> str:
+    features = ", ".join(f"{{name: {f}, range: [0, 1]}}" for f in columns)
     return (
         f'name: {model}\ntask: binary\nfeatures: [{features}]\nlabel: {{name: y, classes: ["0", "1"]}}\n'
-        f"serving: {{max_batch_rows: 8, max_queued_rows: 64, timeout_ms: 5000{serving and ', ' + serving}}}\n"
+        f"serving: {{{serving}}}\n"
     )
 
 
@@ -57,8 +58,9 @@ class Gateway:
     service: ServiceProcess
     model: str
     key: str = ""
-    serving: str = ""  # more keys of the spec's section
     epoch: int = 0
+    serving: str = SERVING
+    columns: Sequence[str] = FEATURES
 
     @property
     def target(self) -> str:
@@ -94,10 +96,9 @@ class Gateway:
         self.epoch += 1
         sample = np.linspace(0, 1, 101)
         for arm in arms:
-            arm.profile.features.extend(to_proto(numeric_profile(f, sample)) for f in FEATURES)
-        spec = ModelSpec(
-            name=self.model, tenant="default", revision=1, yaml=spec_text(self.model, self.serving)
-        )
+            arm.profile.features.extend(to_proto(numeric_profile(f, sample)) for f in self.columns)
+        text = spec_text(self.model, self.serving, columns=self.columns)
+        spec = ModelSpec(name=self.model, tenant="default", revision=1, yaml=text)
         table = RouteTable(model=self.model, tenant="default", epoch=self.epoch, salt="s", arms=arms)
         messages = [
             encode(topic, message, key=self.model, event_id=secrets.token_hex(8), source="test")

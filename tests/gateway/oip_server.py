@@ -1,7 +1,7 @@
 """A small server of the Open Inference Protocol: an upstream for trials, run as a process of its own.
 
-    python tests/gateway/oip_server.py PORT MODEL.onnx [--delay-s S] [--status CODE] [--typed]
-        [--connection-age-ms MS] [--log FILE]
+    python tests/gateway/oip_server.py PORT MODEL.onnx [--delay-s S] [--row-delay-s S] [--status CODE]
+        [--typed] [--connection-age-ms MS] [--log FILE]
 
 It keeps nothing of ours but the protocol. Rows whose first number is 666 make a whole call fail.
 """
@@ -26,6 +26,7 @@ class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
         options.intra_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(path, options)
         self._delay_s = arguments.delay_s
+        self._row_delay_s = arguments.row_delay_s
         self._status = arguments.status
         self._is_typed = arguments.typed
         self._log = arguments.log
@@ -43,9 +44,9 @@ class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
         features = np.frombuffer(request.raw_input_contents[0], dtype="<f4").reshape(tuple(tensor.shape))
         if (features[:, 0] == 666).any():
             await context.abort(grpc.StatusCode.INTERNAL, "a row that this model cannot bear")
-        if self._delay_s:
+        if delay_s := self._delay_s + self._row_delay_s * len(features):
             try:
-                await asyncio.sleep(self._delay_s)
+                await asyncio.sleep(delay_s)
             except asyncio.CancelledError:
                 self._note("cancelled")
                 raise
@@ -83,6 +84,7 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("model")
     parser.add_argument("--delay-s", type=float, default=0.0)
+    parser.add_argument("--row-delay-s", type=float, default=0.0, help="more for each row")
     parser.add_argument("--status", default="", help="answer every call with this status")
     parser.add_argument("--typed", action="store_true", help="answer with contents, not raw")
     parser.add_argument("--connection-age-ms", type=int, default=0, help="close connections so old")

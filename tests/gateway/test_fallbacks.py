@@ -7,6 +7,7 @@ import pytest
 from services.gateway.catalog import Model
 from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
+from services.gateway.domain.caching import StaleAnswer
 from services.gateway.domain.checks import InputTensor, check_inputs
 from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import contract_of
@@ -68,9 +69,10 @@ class World:
     def check_circuit(self, _model: str, arm: Arm) -> None:
         raise Unavailable(arm.version)
 
-    async def stale(self, prediction: Prediction, *, outputs: tuple[str, ...]) -> Columns | None:
-        self.asked += [prediction.prediction_id, *outputs]
-        return self.earlier
+    async def find_stale(self, prediction: Prediction, *, timeout_s: float) -> StaleAnswer | None:
+        self.asked.append(prediction.prediction_id)
+        assert timeout_s > 0
+        return None if self.earlier is None else StaleAnswer(version="0", digest="d", outputs=self.earlier)
 
 
 def model(*fallback: str) -> Model:
@@ -78,7 +80,7 @@ def model(*fallback: str) -> Model:
     contract = contract_of(
         parse(
             "name: m\ntask: regression\nfeatures: [{name: x}]\nlabel: {name: y}\n"
-            f"serving: {{fallback: [{names}], default_answer: 9.5}}\n"
+            f"serving: {{fallback: [{names}], default_answer: 9.5, cache_ttl_s: 1}}\n"
         )
     )
     route = Route(model="m", epoch=7, salt="", arms=(CHAMPION, STANDBY))
@@ -111,16 +113,13 @@ async def tried(
     error: SlipwayError = DOWN,
     is_pinned: bool = False,
     left_s: float = 1.0,
-    has_cache: bool = True,
 ) -> tuple[Prediction, Columns] | None:
     it, clock, every = model(*fallback), ManualClock(), world
     lanes: Any = every
     upstream: Any = every
-    fallbacks = Fallbacks(lanes, upstream, clock=clock, stale=world if has_cache else None)
+    fallbacks = Fallbacks(lanes, upstream, clock=clock, cache=world)
     asked = replace(prediction(it), is_pinned=is_pinned)
-    return await fallbacks.replace(
-        it, asked, error=error, outputs=("value",), deadline_s=clock.monotonic_s() + left_s
-    )
+    return await fallbacks.replace(it, asked, error=error, deadline_s=clock.monotonic_s() + left_s)
 
 
 async def test_the_standby_answers_and_the_record_names_both() -> None:
@@ -156,12 +155,11 @@ async def test_an_earlier_answer_to_the_same_question_is_given() -> None:
     answered, outputs = found
     assert outputs == column(3, 4)
     assert (answered.arm.role, answered.arm.version) == ("cached_answer", "")
-    assert world.asked == ["p", "value"]
+    assert world.asked == ["p"]
 
 
-@pytest.mark.parametrize("has_cache", [True, False])
-async def test_no_earlier_answer_is_none(has_cache: bool) -> None:
-    assert await tried(World(), "cached_answer", has_cache=has_cache) is None
+async def test_no_earlier_answer_is_none() -> None:
+    assert await tried(World(), "cached_answer") is None
 
 
 async def test_nothing_stands_in_where_the_spec_names_nothing() -> None:
@@ -183,6 +181,6 @@ async def test_nothing_stands_in_when_the_time_is_over() -> None:
 
 def test_an_open_circuit_is_told_before_anybody_queues() -> None:
     world: Any = World()
-    it = Fallbacks(world, world, clock=ManualClock())
+    it = Fallbacks(world, world, clock=ManualClock(), cache=world)
     with pytest.raises(Unavailable, match="2"):
         it.check_circuit(model(), CHAMPION)

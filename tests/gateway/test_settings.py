@@ -7,19 +7,44 @@ from services.gateway.settings import Settings
 from slipway.errors import InvalidInput
 
 
-def settings(**changed: Any) -> Settings:
-    here = Path("here")
-    return Settings(
-        kafka_bootstrap="",
-        state_dir=here,
-        secrets_dir=here,
-        grpc_port=1,
-        http_port=2,
-        postgres_dsn="",
-        admin_port=3,
-        inference_target="",
-        **changed,
-    )
+def settings(**fields: Any) -> Settings:
+    values: dict[str, Any] = {
+        "kafka_bootstrap": "k",
+        "state_dir": Path("/s"),
+        "secrets_dir": Path("/s"),
+        "grpc_port": 1,
+        "http_port": 2,
+        "postgres_dsn": "p",
+        "admin_port": 3,
+        "inference_target": "i",
+    }
+    return Settings(**{**values, **fields})
+
+
+@pytest.mark.parametrize("url", ["", "redis://:x@h:1/0", "rediss://h:1", "unix:///run/redis.sock"])
+def test_a_shared_cache_is_optional_and_may_be_reached_in_three_ways(url: str) -> None:
+    assert settings(redis_url=url).redis_url == url
+
+
+def test_a_wrong_address_of_the_shared_cache_is_refused_without_repeating_its_password() -> None:
+    with pytest.raises(InvalidInput, match="SLIPWAY_REDIS_URL") as refused:
+        settings(redis_url="http://:geheim@h:1")
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "variable"),
+    [
+        ({"cache_bytes": 1000}, "SLIPWAY_CACHE_BYTES=1000"),
+        ({"cache_budget_ms": 0}, "SLIPWAY_CACHE_BUDGET_MS=0"),
+        ({"cache_budget_ms": 1001}, "SLIPWAY_CACHE_BUDGET_MS=1001"),
+        ({"cache_budget_ms": float("nan")}, "SLIPWAY_CACHE_BUDGET_MS=nan"),
+        ({"cache_stale_s": -1}, "SLIPWAY_CACHE_STALE_S=-1"),
+    ],
+)
+def test_a_cache_that_could_not_work_is_refused(fields: dict[str, Any], variable: str) -> None:
+    with pytest.raises(InvalidInput, match=variable):
+        settings(**fields)
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from slipway.topics import PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.directory_server import DirectoryServer
-from tests.gateway.live import Gateway, ends, prediction_id, read_since, request, upstream, wait_for
+from tests.gateway.live import SERVING, Gateway, ends, prediction_id, read_since, request, upstream, wait_for
 from tests.gateway.tcp_proxy import proxy
 from tests.service_process import free_port, own_database, own_service
 
@@ -73,7 +73,7 @@ def gateway_process(tmp_path_factory: pytest.TempPathFactory, onnx: Path) -> Ite
 def bench(gateway_process: Bench) -> Bench:
     """Each test has a model of its own: what is known of endpoints and circuits is of a version."""
     gateway = gateway_process.gateway
-    gateway.model, gateway.epoch, gateway.serving = f"up-test-{secrets.token_hex(4)}", 0, ""
+    gateway.model, gateway.epoch, gateway.serving = f"up-test-{secrets.token_hex(4)}", 0, SERVING
     return gateway_process
 
 
@@ -85,7 +85,7 @@ def serve(bench: Bench, *arms: Arm, serving: str = "", **ports: list[int]) -> No
     """Routes and a directory: `v1=[8001, 8002]`. Returns when they answer."""
     for version, listed in ports.items():
         bench.directory.list(bench.gateway.model, version[1:], listed)
-    bench.gateway.serving = serving
+    bench.gateway.serving = f"{SERVING}, {serving}" if serving else SERVING
     bench.gateway.publish(*arms or (arm(),))
     bench.gateway.wait_for_epoch()
 

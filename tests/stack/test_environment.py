@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from slipway.stack.credentials import make_secrets, password_file
+from slipway.stack.credentials import SHARED, make_secrets, password_file
 from slipway.stack.environment import SERVICES, cli_environment, service_environment
 from slipway.stack.role_provision import ROLES
 
@@ -10,7 +10,7 @@ from slipway.stack.role_provision import ROLES
 @pytest.fixture
 def environ(tmp_path: Path) -> dict[str, str]:
     (tmp_path / "secrets").mkdir()
-    make_secrets(tmp_path / "secrets", names=[password_file(role) for role in ROLES])
+    make_secrets(tmp_path / "secrets", names=[*SHARED, *(password_file(role) for role in ROLES)])
     return {"SLIPWAY_HOME": str(tmp_path), "SLIPWAY_PORT_OFFSET": "1000"}
 
 
@@ -31,6 +31,15 @@ def test_a_service_gets_its_own_ports_and_role(environ: dict[str, str]) -> None:
 def test_only_those_who_use_ray_get_its_token(environ: dict[str, str]) -> None:
     assert "RAY_AUTH_TOKEN_PATH" in service_environment("inference", environ)
     assert "RAY_AUTH_TOKEN_PATH" not in service_environment("gateway", environ)
+
+
+def test_the_gateway_alone_gets_the_shared_cache(environ: dict[str, str]) -> None:
+    password = (Path(environ["SLIPWAY_HOME"]) / "secrets" / "redis.password").read_text()
+    assert service_environment("gateway", environ)["SLIPWAY_REDIS_URL"] == (
+        f"redis://:{password}@127.0.0.1:16370/0"
+    )
+    assert "SLIPWAY_REDIS_URL" not in service_environment("feedback", environ)
+    assert "SLIPWAY_REDIS_URL" not in cli_environment(environ)
 
 
 def test_commands_get_no_database(environ: dict[str, str]) -> None:

@@ -35,6 +35,8 @@ class Contract:
     fallback: tuple[str, ...]
     default_answer: str | float | None
     classes: tuple[str, ...]  # empty for regression
+    cache_ttl_s: float  # 0: answers are never kept
+    keeps_stale: bool  # whether an old answer may stand in for one that cannot be computed
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -67,4 +69,6 @@ def contract_of(spec: Spec) -> Contract:
         fallback=spec.serving.fallback,
         default_answer=spec.serving.default_answer,
         classes=spec.label.classes,
+        cache_ttl_s=spec.serving.cache_ttl_s,
+        keeps_stale="cached_answer" in spec.serving.fallback,
     )
