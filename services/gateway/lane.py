@@ -7,6 +7,7 @@ who goes together is decided by `domain.lane_policy`; here are the tasks, the ca
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from services.gateway import metrics, wire
@@ -153,20 +154,21 @@ class Lane:
                 arm_metrics(contract.model, self.arm.version).unsent.inc(len(late))
                 _fail(late, DeadlineExceeded(_UNSENT))
             if call is not None:
-                task = asyncio.create_task(self._run(contract, call))
+                task = asyncio.create_task(self._answer(contract, call.members, call))
                 self._tasks.add(task)  # the loop itself holds tasks only weakly
-                task.add_done_callback(self._tasks.discard)
+                task.add_done_callback(partial(self._end, contract, call))
                 running = _Running(task, len(call.members))
                 for work in call.members:
                     work.running = running
 
-    async def _run(self, contract: Contract, call: Call[_Work]) -> None:
-        try:
-            await self._answer(contract, call.members, call)
-        finally:
-            self._policy.end(call, now_s=self._clock.monotonic_s())
-            _fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
-            self._dispatch(contract)
+    def _end(self, contract: Contract, call: Call[_Work], task: "asyncio.Task[None]") -> None:
+        """Free the slot; a callback, as a task that is cancelled before it began runs no `finally`."""
+        self._tasks.discard(task)
+        self._policy.end(call, now_s=self._clock.monotonic_s())
+        _fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
+        self._dispatch(contract)
+        if not task.cancelled():
+            task.result()  # what nobody expected is logged by the loop
 
     async def _answer(self, contract: Contract, batch: Sequence[_Work], call: Call[_Work] | None) -> None:
         try:
