@@ -96,7 +96,7 @@ def drive(gateway: Gateway, phases: list[dict[str, float]]) -> dict[str, Any]:
         "phases": phases,
     }
     done = subprocess.run(
-        [sys.executable, str(HERE / "driver.py")],
+        [sys.executable, str(HERE / "overload_driver.py")],
         input=orjson.dumps(order) + b"\n",
         capture_output=True,
         check=True,
