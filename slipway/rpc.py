@@ -106,6 +106,7 @@ class RpcServer:
         *,
         interceptors: tuple[Any, ...] = (),
         max_message_bytes: int = MAX_MESSAGE_BYTES,
+        max_calls: int | None = None,
         options: Sequence[tuple[str, int]] = (),
     ) -> None:
         self.server = grpc.aio.server(
@@ -116,6 +117,7 @@ class RpcServer:
                 ("grpc.so_reuseport", 0),
                 *options,
             ],
+            maximum_concurrent_rpcs=max_calls,
         )
         self.health = health.aio.HealthServicer()
         self._names = [health.SERVICE_NAME, reflection.SERVICE_NAME]

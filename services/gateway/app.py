@@ -29,7 +29,7 @@ from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
 from services.gateway.openapi import describe
-from services.gateway.public_port import public_options
+from services.gateway.public_port import MOST_CALLS, public_options
 from services.gateway.rest import Rest
 from services.gateway.rpc import (
     FEEDBACK_SERVICE,
@@ -178,7 +178,7 @@ async def _serve(
     models = Models(known.catalog, known.directory, keyring=known.keyring, not_ready=process.not_ready)
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)
-    server = RpcServer(options=public_options(settings))
+    server = RpcServer(options=public_options(settings), max_calls=MOST_CALLS)
     server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)
     server.add(register_raw(FEEDBACK_SERVICE, intake.methods), intake, service=FEEDBACK_SERVICE)
     upkeep = Upkeep(

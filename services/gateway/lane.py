@@ -156,17 +156,19 @@ class Lane:
             if call is not None:
                 task = asyncio.create_task(self._answer(contract, call.members, call))
                 self._tasks.add(task)  # the loop itself holds tasks only weakly
-                # Not a `finally` in the task: one that is cancelled before it starts never gets there.
-                task.add_done_callback(partial(self._ended, contract, call))
+                task.add_done_callback(partial(self._end, contract, call))
                 running = _Running(task, len(call.members))
                 for work in call.members:
                     work.running = running
 
-    def _ended(self, contract: Contract, call: Call[_Work], task: "asyncio.Task[None]") -> None:
+    def _end(self, contract: Contract, call: Call[_Work], task: "asyncio.Task[None]") -> None:
+        """Free the slot; a callback, as a task that is cancelled before it began runs no `finally`."""
         self._tasks.discard(task)
         self._policy.end(call, now_s=self._clock.monotonic_s())
         _fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
         self._dispatch(contract)
+        if not task.cancelled():
+            task.result()  # what nobody expected is logged by the loop
 
     def _has_room(self, contract: Contract) -> bool:
         """Whether a slot is free and nobody waits for it."""

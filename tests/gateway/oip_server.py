@@ -1,7 +1,9 @@
 """A small server of the Open Inference Protocol: an upstream for trials, run as a process of its own.
 
-    python tests/gateway/oip_server.py PORT MODEL.onnx [--delay-s S] [--row-delay-s S] [--status CODE]
-        [--typed] [--connection-age-ms MS] [--log FILE]
+    python tests/gateway/oip_server.py PORT MODEL.onnx [--delay-s S] [--row-delay-s S] [--row-cost-s S]
+        [--status CODE] [--typed] [--connection-age-ms MS] [--log FILE]
+
+A delay is waited for by each call, many at a time; a cost by row after row, one at a time.
 
 It keeps nothing of ours but the protocol. Rows whose first number is 666 make a whole call fail.
 """
@@ -27,6 +29,8 @@ class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
         self._session = onnxruntime.InferenceSession(path, options)
         self._delay_s = arguments.delay_s
         self._row_delay_s = arguments.row_delay_s
+        self._row_cost_s = arguments.row_cost_s
+        self._computing = asyncio.Lock()
         self._status = arguments.status
         self._is_typed = arguments.typed
         self._log = arguments.log
@@ -50,6 +54,9 @@ class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
             except asyncio.CancelledError:
                 self._note("cancelled")
                 raise
+        if self._row_cost_s:
+            async with self._computing:
+                await asyncio.sleep(self._row_cost_s * len(features))
         label, probabilities = self._session.run(None, {self._session.get_inputs()[0].name: features})
         texts = [str(value).encode() for value in label]
         response = oip.ModelInferResponse(
@@ -85,6 +92,7 @@ def main() -> None:
     parser.add_argument("model")
     parser.add_argument("--delay-s", type=float, default=0.0)
     parser.add_argument("--row-delay-s", type=float, default=0.0, help="more for each row")
+    parser.add_argument("--row-cost-s", type=float, default=0.0, help="of each row, one after the other")
     parser.add_argument("--status", default="", help="answer every call with this status")
     parser.add_argument("--typed", action="store_true", help="answer with contents, not raw")
     parser.add_argument("--connection-age-ms", type=int, default=0, help="close connections so old")

@@ -295,6 +295,18 @@ async def test_a_call_that_all_callers_have_left_is_cancelled_and_its_slot_is_fr
     assert upstream.calls == [[0], [1, 2]]
 
 
+async def test_callers_that_leave_all_together_leave_nothing_behind() -> None:
+    upstream = Upstream()
+    it = lane(upstream)
+    tasks = await started(*(submit(it, 1) for _ in range(6)))
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    await until(lambda: it.is_idle)
+    upstream.gate.set()
+    assert await submit(it, 2) == [4]
+
+
 async def test_who_left_while_a_batch_failed_is_not_tried_again() -> None:
     class Unhurried(Upstream):
         async def infer(

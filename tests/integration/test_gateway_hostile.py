@@ -1,0 +1,217 @@
+"""Callers that behave badly: whatever they do, the next caller is served and the gateway stays small."""
+
+import secrets
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import psutil
+import pytest
+import requests
+from skl2onnx import to_onnx
+from sklearn.linear_model import LogisticRegression
+
+from slipway.oip import open_inference_pb2 as oip
+from slipway.v1.rollout_pb2 import Arm
+from tests.gateway.live import Gateway, request, upstream, wait_for
+from tests.gateway.raw_http2 import Connection, connection
+from tests.service_process import free_port, own_database, own_service
+
+pytestmark = pytest.mark.integration
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+KEEPALIVE_S, AGE_S, GRACE_S = 2.0, 10.0, 2.0
+# Ages are spread by a tenth, and this machine may be busy.
+CLOSED_WITHIN_S = 60.0
+MIB = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
+    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
+    model.classes_ = np.array([0, 1])
+    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
+    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, onnx: Path) -> Iterator[Gateway]:
+    port, slow = free_port(), free_port()
+    with (
+        own_database("gateway") as dsn,
+        own_service(
+            "gateway",
+            tmp_path_factory.mktemp("gateway"),
+            SLIPWAY_POSTGRES_DSN=dsn,
+            SLIPWAY_ADMIN_PORT=str(free_port()),
+            SLIPWAY_INFERENCE_TARGET=f"127.0.0.1:{free_port()}",
+            SLIPWAY_KEEPALIVE_S=str(KEEPALIVE_S),
+            SLIPWAY_CONNECTION_AGE_S=str(AGE_S),
+            SLIPWAY_CONNECTION_GRACE_S=str(GRACE_S),
+        ) as service,
+        upstream(port, onnx),
+        upstream(slow, onnx, "--delay-s", "60"),
+    ):
+        it = Gateway(service=service, model=f"gw-hostile-{secrets.token_hex(4)}")
+        service.start()
+        service.wait_ready()
+        it.key = it.create_key("tester").secret
+        it.publish(arm(port, "1", "champion", 1_000_000), arm(slow, "slow", "standby", 0))
+        it.wait_for_epoch()
+        yield it
+
+
+@pytest.fixture(autouse=True)
+def is_served_and_small(gateway: Gateway) -> Iterator[None]:
+    """Whatever a test does to it."""
+    assert gateway.service.process is not None
+    before = memory_bytes(gateway)
+    yield
+    assert gateway.infer().outputs
+    assert memory_bytes(gateway) - before < 250 * MIB
+
+
+def arm(port: int, version: str, role: str, weight_ppm: int) -> Arm:
+    target = f"127.0.0.1:{port}"
+    return Arm(version=version, digest="d" * 64, upstream=target, role=role, weight_ppm=weight_ppm)
+
+
+def memory_bytes(gateway: Gateway) -> int:
+    assert gateway.service.process is not None
+    return int(psutil.Process(gateway.service.process.pid).memory_info().rss)
+
+
+def metric(gateway: Gateway, name: str, version: str) -> float:
+    labels = f'{{model="{gateway.model}",version="{version}"}}'
+    text = requests.get(f"{gateway.url}/metrics", timeout=10).text
+    values = [line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(name + labels)]
+    return float(values[0]) if values else 0.0
+
+
+def code_of(gateway: Gateway, data: bytes, metadata: Any, **options: Any) -> str:
+    """The code that a call meets."""
+    limits = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1)]
+    with grpc.insecure_channel(gateway.target, options=limits) as channel:
+        call: Any = channel.unary_unary(METHOD)
+        with pytest.raises(grpc.RpcError) as failure:
+            call(data, metadata=metadata, timeout=60, **options)
+    return str(failure.value.code().name)
+
+
+def test_a_hundred_thousand_metadata_entries_are_refused(gateway: Gateway) -> None:
+    metadata = (*gateway.metadata, *((f"x-{n % 1000}", "v") for n in range(100_000)))
+    assert code_of(gateway, request(gateway.model).SerializeToString(), metadata) == "RESOURCE_EXHAUSTED"
+    large = (*gateway.metadata, ("x-large", "v" * 17 * 1024))
+    assert code_of(gateway, request(gateway.model).SerializeToString(), large) == "RESOURCE_EXHAUSTED"
+
+
+def test_a_body_of_a_hundred_megabytes_is_refused(gateway: Gateway) -> None:
+    assert code_of(gateway, bytes(100 * MIB), gateway.metadata) == "RESOURCE_EXHAUSTED"
+
+
+def test_a_compressed_bomb_is_refused(gateway: Gateway) -> None:
+    code = code_of(gateway, bytes(200 * MIB), gateway.metadata, compression=grpc.Compression.Gzip)
+    assert code == "RESOURCE_EXHAUSTED"
+
+
+def test_streams_that_are_never_ended_end_with_their_connection(gateway: Gateway) -> None:
+    with ExitStack() as stack:
+        connections = [stack.enter_context(connection(gateway.target)) for _ in range(8)]
+        for it in connections:
+            for stream in range(1, 2 * 1000, 2):
+                it.open_stream(stream, METHOD, gateway.metadata)
+        assert gateway.infer().outputs
+        wait_until_closed(connections)
+
+
+def wait_until_closed(connections: list[Connection]) -> None:
+    """All stay alive, and are closed all the same."""
+    closed: list[float] = []
+
+    def watch(it: Connection) -> None:
+        closed.append(it.seconds_until_closed(answers_pings=True, within_s=CLOSED_WITHIN_S))
+
+    threads = [threading.Thread(target=watch, args=(it,)) for it in connections]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(closed) == len(connections)
+
+
+def test_a_sender_that_trickles_is_stopped(gateway: Gateway) -> None:
+    data = request(gateway.model).SerializeToString()
+    with connection(gateway.target) as it:
+        it.open_stream(1, METHOD, gateway.metadata)
+        it.send_data(1, b"\x00" + len(data).to_bytes(4, "big"))
+        stop = threading.Event()
+
+        def trickle() -> None:
+            try:
+                for byte in data * 1000:
+                    if stop.wait(0.05):
+                        return
+                    it.send_data(1, bytes([byte])[:0])
+            except OSError:
+                return
+
+        thread = threading.Thread(target=trickle)
+        thread.start()
+        assert gateway.infer().outputs
+        wait_until_closed([it])
+        stop.set()
+        thread.join()
+
+
+def test_a_half_open_connection_is_closed_long_before_its_age(gateway: Gateway) -> None:
+    with connection(gateway.target) as it:
+        it.open_stream(1, METHOD, gateway.metadata)
+        silent_s = it.seconds_until_closed(answers_pings=False, within_s=CLOSED_WITHIN_S)
+    assert silent_s < 0.8 * AGE_S
+
+
+def test_callers_that_reset_in_mid_call_leave_nothing_behind(gateway: Gateway) -> None:
+    before = metric(gateway, "slipway_gateway_abandoned_calls_total", "slow")
+    message = request(gateway.model, model_version="slow").SerializeToString()
+    with grpc.insecure_channel(gateway.target) as channel:
+        call: Any = channel.unary_unary(METHOD)
+        for _ in range(3):
+            futures = [call.future(message, metadata=gateway.metadata, timeout=60) for _ in range(20)]
+            wait_for("the call", lambda: metric(gateway, "slipway_gateway_slots_busy", "slow") == 1)
+            for future in futures:
+                future.cancel()
+            wait_for("the slot", lambda: metric(gateway, "slipway_gateway_slots_busy", "slow") == 0)
+    assert metric(gateway, "slipway_gateway_abandoned_calls_total", "slow") >= before + 3
+    assert metric(gateway, "slipway_gateway_queued_rows", "slow") == 0
+
+
+def test_a_connection_of_age_is_renewed_without_a_failed_request(gateway: Gateway) -> None:
+    end_s = time.monotonic() + 2.5 * AGE_S
+    with grpc.insecure_channel(gateway.target) as channel:
+        while time.monotonic() < end_s:
+            assert gateway.call(channel).outputs
+
+
+def test_a_refusal_for_overload_says_when_to_come_again(gateway: Gateway) -> None:
+    """The queue of the slow version holds 64 rows."""
+    message = request(gateway.model, model_version="slow").SerializeToString()
+    urgent = request(
+        gateway.model, model_version="slow", parameters={"priority": oip.InferParameter(int64_param=1)}
+    ).SerializeToString()
+    with grpc.insecure_channel(gateway.target) as channel:
+        call: Any = channel.unary_unary(METHOD)
+        futures = [call.future(message, metadata=gateway.metadata, timeout=60) for _ in range(70)]
+        wait_for("a full queue", lambda: metric(gateway, "slipway_gateway_queued_rows", "slow") >= 57)
+        refused = call.future(message, metadata=gateway.metadata, timeout=60)
+        assert refused.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert int(dict(refused.trailing_metadata())["retry-after-ms"]) > 0
+        futures.append(call.future(urgent, metadata=gateway.metadata, timeout=60))
+        wait_for("the urgent", lambda: metric(gateway, "slipway_gateway_queued_rows", "slow") >= 58)
+        for future in futures:
+            future.cancel()
