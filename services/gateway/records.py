@@ -34,6 +34,7 @@ class Prediction:
     business_key: str
     request_id: str
     checked: CheckedInput
+    protocol: str = "grpc"
 
 
 def served(
@@ -96,6 +97,7 @@ def _context(prediction: Prediction, *, now_s: float, latency_s: float) -> Predi
         served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
         latency_s=latency_s,
         rows=prediction.checked.rows,
+        protocol=prediction.protocol,
     )
 
 

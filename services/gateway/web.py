@@ -20,8 +20,8 @@ def add_routes(app: FastAPI, door: FeedbackDoor) -> None:
 
     @app.post("/v1/feedback", status_code=202)
     async def feedback(request: Request) -> ORJSONResponse:
-        caller = door.authenticate(_api_key(request))
-        items = parse_items(await _body(request))
+        caller = door.authenticate(api_key_of(request))
+        items = parse_items(await read_body(request))
         ids = door.submit(items, caller=caller, protocol="http")
         return ORJSONResponse({"feedback_ids": ids}, status_code=202)
 
@@ -48,7 +48,12 @@ def _item(entry: Any, index: int) -> FeedbackReceived:
         raise InvalidInput(f"items[{index}]: {error}") from error
 
 
-async def _body(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
+    """The whole body, up to the largest message.
+
+    Raises:
+        InvalidInput: It is larger.
+    """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -57,7 +62,12 @@ async def _body(request: Request) -> bytes:
     return bytes(body)
 
 
-def _api_key(request: Request) -> str:
+def api_key_of(request: Request) -> str:
+    """The API key in the headers; empty where there is none.
+
+    Raises:
+        Unauthenticated: Another scheme than Bearer.
+    """
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme and scheme.lower() != "bearer":
         raise Unauthenticated("authorization must be `Bearer slk_...`")

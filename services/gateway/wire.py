@@ -39,6 +39,8 @@ class InferCall:
     tensors: tuple[InputTensor, ...]
     outputs: tuple[str, ...]
     is_raw: bool
+    protocol: str = "grpc"
+    prediction_id: str = ""  # of a job, which may come twice; else a new one is made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

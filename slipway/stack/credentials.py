@@ -12,7 +12,8 @@ OPERATOR_TOKEN: Final = "operator.token"
 FEEDBACK_TOKEN_KEY: Final = "feedback_token.key"
 API_KEYS_PEPPER: Final = "api_keys.pepper"
 RAY_TOKEN: Final = "ray.token"
-SHARED: Final = (OPERATOR_TOKEN, FEEDBACK_TOKEN_KEY, API_KEYS_PEPPER, RAY_TOKEN)
+CALLBACK_KEY: Final = "callback.key"
+SHARED: Final = (OPERATOR_TOKEN, FEEDBACK_TOKEN_KEY, API_KEYS_PEPPER, RAY_TOKEN, CALLBACK_KEY)
 _SIZE_BYTES: Final = 32
 
 

@@ -122,6 +122,21 @@ class Predictions:
             outputs=_chosen(contract, columns, wanted=wanted),
         )
 
+    def check(self, caller: ApiKey, call: InferCall) -> None:
+        """Refuse what can never be answered, without asking for an answer: what comes later is checked now.
+
+        Raises:
+            SlipwayError: As `answer` would refuse it.
+        """
+        with _MODEL:
+            model = self._catalog.find(call.model, tenant=caller.tenant)
+        with _INPUT:
+            check_inputs(model.contract, call.tensors)
+            check_outputs(model.contract, call.outputs)
+        with _ROUTE:
+            if call.version:
+                arm_of_version(model.route, call.version)
+
     def _admit(self, caller: ApiKey, call: InferCall) -> tuple[Model, Prediction]:
         """What is asked, whether it may be, and which arm answers."""
         with _MODEL:
@@ -129,7 +144,7 @@ class Predictions:
         with _INPUT:
             checked = check_inputs(model.contract, call.tensors)
         self._check_spool()
-        prediction_id = new_id()
+        prediction_id = call.prediction_id or new_id()
         with _ROUTE:
             arm = _arm(model, call, prediction_id)
         prediction = Prediction(
@@ -142,6 +157,7 @@ class Predictions:
             business_key=call.business_key,
             request_id=call.request_id,
             checked=checked,
+            protocol=call.protocol,
         )
         return model, prediction
 
