@@ -27,6 +27,7 @@ KEYS_SERVICE: Final = "slipway.v1.KeyAdmin"
 SERVER_NAME: Final = "slipway"
 EXTENSIONS: Final = ("parameters",)
 _COLUMNS: Final = "slipway_columns"  # a parameter of an input tensor: names of the columns of [n, F]
+_MAX_ROWS: Final = "slipway_max_rows"  # a parameter of an input tensor: rows of one request
 _PLATFORM: Final = "onnxruntime_onnx"
 _LONGEST_DETAILS: Final = 1000  # details travel in a header, which clients bound at 8 KiB
 
@@ -182,10 +183,11 @@ def _tensor_metadata(spec: TensorSpec) -> oip.ModelMetadataResponse.TensorMetada
 
 
 def _input_metadata(spec: TensorSpec, contract: Contract) -> oip.ModelMetadataResponse.TensorMetadata:
-    """With the meaning of the columns, so that a client can send rows by name."""
+    """With the meaning of the columns, so that a client can send rows by name, and the most rows at once."""
     metadata = _tensor_metadata(spec)
     if contract.is_one_tensor:
         metadata.parameters[_COLUMNS].string_param = orjson.dumps(contract.numeric).decode()
+    metadata.parameters[_MAX_ROWS].int64_param = contract.max_batch_rows
     return metadata
 
 
