@@ -70,8 +70,10 @@ class End:
 def judge(trial: Trial, failure: Failed | Unanswered, *, now_s: float, max_arm_failures: int) -> Again | End:
     """Whether a failed try is followed by another."""
     is_known = isinstance(failure, Failed)
-    arm_failures = trial.arm_failures + (is_known and failure.code == _ARM)
-    if is_known and failure.code not in _LATER and not 0 < arm_failures < max_arm_failures:
+    is_arms = is_known and failure.code == _ARM
+    arm_failures = trial.arm_failures + is_arms
+    may_pass = failure.code in _LATER or (is_arms and arm_failures < max_arm_failures)
+    if is_known and not may_pass:
         return End(state=FAILED, code=failure.code, message=failure.message)
     due_at_s = now_s + delay_s(trial.job_id, trial.tries)
     if due_at_s >= trial.expires_at_s:
