@@ -1,5 +1,6 @@
 """One POST to a receiver: no redirects, and only to addresses that the operator allows."""
 
+import errno
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -37,7 +38,8 @@ class CheckedResolver(AbstractResolver):
         found = await self._resolver.resolve(host, port, family)
         for result in found:
             if not self._policy.allows_address(result["host"]):
-                raise OSError(f"{host} leads to {result['host']}, which callbacks may not reach")
+                problem = f"{host} leads to {result['host']}, which callbacks may not reach"
+                raise OSError(errno.EACCES, problem)
         return found
 
     async def close(self) -> None:

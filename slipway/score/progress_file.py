@@ -59,8 +59,8 @@ class ProgressFile:
         self._path = path
         self._results: dict[int, tuple[int, int]] = {}  # chunk -> where its line is
         self._submissions: dict[int, str] = {}
+        self._end = self._read(plan) if path.exists() else 0
         self._file = path.open("a+b", buffering=0)
-        self._end = self._read(plan)
         self._file.truncate(self._end)
         if self._end == 0:
             self._append(asdict(plan))
