@@ -103,14 +103,13 @@ class Dispatcher:
         now_s = self._clock.now_s()
         until_s = now_s + self._settings.call_timeout_s + _LEASE_SPARE_S
         try:
-            for priority in self._turns.order():
-                claim = await self._store.claim(priority, now_s=now_s, until_s=until_s)
-                if claim is not None:
-                    self._turns = self._turns.after(priority)
-                    return claim
+            claim = await self._store.claim(self._turns.order(), now_s=now_s, until_s=until_s)
         except postgres.FAILURES as error:
             log.warning("jobs cannot be read: %r", error)
-        return None
+            return None
+        if claim is not None:
+            self._turns = self._turns.after(claim.priority)
+        return claim
 
     async def _wait(self, stop: asyncio.Event) -> None:
         """Until something is new, or a job may have become due."""

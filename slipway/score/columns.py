@@ -7,10 +7,9 @@ from typing import Final
 import numpy as np
 import pandas as pd
 
-from slipway.client.encoding import ModelInputs, encode_rows
+from slipway.client.encoding import ModelInputs
 from slipway.errors import InvalidInput
-from slipway.oip.open_inference_pb2 import ModelInferRequest
-from slipway.score.table_file import Chunk
+from slipway.score.table_file import Block, Chunk
 from slipway.tensors import Array
 
 _MISSING: Final = frozenset({"", "nan", "na", "null", "none"})
@@ -30,28 +29,28 @@ def check_columns(inputs: ModelInputs, columns: tuple[str, ...], path: Path) -> 
         )
 
 
-def request_of(inputs: ModelInputs, chunk: Chunk, path: Path) -> ModelInferRequest:
-    """The request of a chunk.
+def features_of(inputs: ModelInputs, block: Block, path: Path) -> pd.DataFrame:
+    """The model's columns of a block, numbers as numbers.
 
     Raises:
         InvalidInput: Names row and column of a cell that is not a number.
     """
     texts = {tensor.name for tensor in inputs.tensors if tensor.datatype == "BYTES"}
     columns = {
-        name: _texts(chunk.frame[name]) if name in texts else _numbers(chunk, name, path)
+        name: _texts(block.frame[name]) if name in texts else _numbers(block, name, path)
         for name in inputs.columns
     }
-    return encode_rows(inputs, pd.DataFrame(columns))
+    return pd.DataFrame(columns)
 
 
 def in_file(message: str, chunk: Chunk, path: Path) -> str:
     """What the gateway said of a chunk, with the row as it stands in the file."""
     told = _ROW.sub(lambda found: f"in row {int(found[1]) + chunk.first_row}", message)
-    return f"{path}, rows {chunk.first_row} to {chunk.first_row + len(chunk) - 1}: {told}"
+    return f"{path}, rows {chunk.first_row} to {chunk.last_row}: {told}"
 
 
-def _numbers(chunk: Chunk, name: str, path: Path) -> Array:
-    column = chunk.frame[name]
+def _numbers(block: Block, name: str, path: Path) -> Array:
+    column = block.frame[name]
     if column.dtype != object and not isinstance(column.dtype, pd.StringDtype):
         numbers = pd.to_numeric(column, errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         is_wrong = np.isnan(numbers) & ~column.isna().to_numpy()
@@ -63,7 +62,7 @@ def _numbers(chunk: Chunk, name: str, path: Path) -> Array:
     if is_wrong.any():
         at = int(np.flatnonzero(is_wrong)[0])
         raise InvalidInput(
-            f"{path}, row {chunk.first_row + at}, column {name!r}: {str(column.iloc[at])[:60]!r} "
+            f"{path}, row {block.first_row + at}, column {name!r}: {str(column.iloc[at])[:60]!r} "
             "is not a number that fits single precision"
         )
     return numbers.astype(np.float32)

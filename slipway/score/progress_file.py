@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -74,9 +75,9 @@ class ProgressFile:
         self._file.close()
 
     @property
-    def done(self) -> frozenset[int]:
+    def done(self) -> Set[int]:
         """The chunks that have their answers."""
-        return frozenset(self._results)
+        return self._results.keys()
 
     def submission(self, chunk: int) -> str:
         """The id under which a chunk was submitted before; empty: it was not."""

@@ -1,6 +1,7 @@
 """A whole file through a model, as jobs of low priority."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,20 +11,19 @@ from uuid import UUID
 
 import pandas as pd
 
-from slipway.client.encoding import ModelInputs
+from slipway.client.encoding import ModelInputs, encode_rows
 from slipway.client.prediction import Prediction
 from slipway.clock import Clock
 from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.oip.open_inference_pb2 import ModelInferRequest
-from slipway.score.columns import check_columns, in_file, request_of
+from slipway.score.columns import check_columns, features_of, in_file
 from slipway.score.desk import JobFailed, ResultGone
 from slipway.score.progress_file import Plan, ProgressFile, digest_of
-from slipway.score.table_file import Chunk, columns_of, open_sink, read_chunks
+from slipway.score.table_file import Chunk, columns_of, open_sink, read_blocks
 
 # The gateway knows a submission by its id for a day; well before that it gets a new one.
 _SUBMISSION_LASTS_S: Final = 20 * 3600.0
-_SCAN_ROWS: Final = 50_000
 
 
 class Desk(Protocol):
@@ -57,9 +57,9 @@ def plan_of(task: Task, *, chunk_rows: int, tell: Callable[[int], None]) -> Plan
     """
     check_columns(task.inputs, columns_of(task.file), task.file)
     rows = 0
-    for chunk in read_chunks(task.file, _SCAN_ROWS):
-        request_of(task.inputs, chunk, task.file)
-        rows += len(chunk)
+    for block in read_blocks(task.file, chunk_rows):
+        features_of(task.inputs, block, task.file)
+        rows += len(block.frame)
         tell(rows)
     if not rows:
         raise InvalidInput(f"{task.file} has no rows")
@@ -93,41 +93,48 @@ class Scoring:
         slots = asyncio.Semaphore(self._task.outstanding)
         resumed = 0
         async with asyncio.TaskGroup() as group:
-            for chunk in self._chunks():
-                if chunk.number in self._progress.done:
-                    resumed += len(chunk)
-                    tell(len(chunk))
+            for chunk, rows in self._open_chunks():
+                if rows is None:
+                    resumed += chunk.rows
+                    tell(chunk.rows)
                     continue
                 await slots.acquire()
-                work = group.create_task(self._score(chunk, tell))
+                work = group.create_task(self._score(chunk, rows, tell=tell))
                 work.add_done_callback(lambda _: slots.release())
         return resumed
 
     def write(self, tell: Callable[[int], None]) -> dict[str, int]:
         """Write the output; returns how many rows each version has answered."""
-        by_version: dict[str, int] = {}
+        by_version: Counter[str] = Counter()
         with open_sink(self._task.out) as sink:
-            for chunk in self._chunks():
-                answer = self._progress.answer(chunk.number)
-                sink.write(chunk, added_columns(answer, rows=len(chunk), prefix=self._task.prefix))
-                by_version[answer["version"]] = by_version.get(answer["version"], 0) + len(chunk)
-                tell(len(chunk))
+            for block in read_blocks(self._task.file, self._plan.chunk_rows):
+                added = []
+                for chunk in block.chunks:
+                    answer = self._progress.answer(chunk.number)
+                    added.append(added_columns(answer, rows=chunk.rows, prefix=self._task.prefix))
+                    by_version[answer["version"]] += chunk.rows
+                sink.write(block, pd.concat(added, ignore_index=True))
+                tell(len(block.frame))
         self._progress.delete()
-        return by_version
+        return dict(by_version)
 
-    def _chunks(self) -> Iterator[Chunk]:
-        return read_chunks(self._task.file, self._plan.chunk_rows)
+    def _open_chunks(self) -> Iterator[tuple[Chunk, pd.DataFrame | None]]:
+        """Every chunk with its features; without them where its answer is there."""
+        for block in read_blocks(self._task.file, self._plan.chunk_rows):
+            features = features_of(self._task.inputs, block, self._task.file)
+            for chunk in block.chunks:
+                is_done = chunk.number in self._progress.done
+                yield chunk, None if is_done else block.part(features, chunk)
 
-    async def _score(self, chunk: Chunk, tell: Callable[[int], None]) -> None:
-        request = request_of(self._task.inputs, chunk, self._task.file)
+    async def _score(self, chunk: Chunk, rows: pd.DataFrame, *, tell: Callable[[int], None]) -> None:
         try:
-            prediction = await self._answer(chunk.number, request)
+            prediction = await self._answer(chunk.number, encode_rows(self._task.inputs, rows))
         except InvalidInput as error:
             raise InvalidInput(in_file(str(error), chunk, self._task.file)) from error
         except JobFailed as error:
             raise JobFailed(in_file(str(error), chunk, self._task.file)) from error
         self._progress.finish(chunk.number, prediction)
-        tell(len(chunk))
+        tell(chunk.rows)
 
     async def _answer(self, number: int, request: ModelInferRequest) -> Prediction:
         known = self._progress.submission(number)

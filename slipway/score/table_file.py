@@ -1,4 +1,4 @@
-"""Tables in files, read in chunks so that a file of any size fits: CSV, CSV.gz, Parquet."""
+"""Tables in files, read in blocks so that a file of any size fits: CSV, CSV.gz, Parquet."""
 
 import csv
 import gzip
@@ -16,26 +16,43 @@ from slipway.errors import InvalidInput
 
 _CSV: Final = (".csv", ".csv.gz")
 _PARQUET: Final = ".parquet"
+_BLOCK_ROWS: Final = 20_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Some rows of a file, in order."""
+    """The rows of one job, in order."""
 
     number: int
     first_row: int  # 1 for the first row of data
+    rows: int
+
+    @property
+    def last_row(self) -> int:
+        """The number of its last row."""
+        return self.first_row + self.rows - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """The rows of many chunks, read and written together."""
+
+    first_row: int
     frame: pd.DataFrame
     table: Any  # the same rows as Arrow has them, types and all; None of a CSV file
+    chunks: tuple[Chunk, ...]
 
-    def __len__(self) -> int:
-        return len(self.frame)
+    def part(self, frame: pd.DataFrame, chunk: Chunk) -> pd.DataFrame:
+        """The rows of a chunk in a frame that has the rows of this block."""
+        start = chunk.first_row - self.first_row
+        return frame.iloc[start : start + chunk.rows]
 
 
 class Sink(Protocol):
-    """Takes chunks with further columns."""
+    """Takes blocks with further columns."""
 
-    def write(self, chunk: Chunk, added: pd.DataFrame) -> None:
-        """Append the rows of a chunk."""
+    def write(self, block: Block, added: pd.DataFrame) -> None:
+        """Append the rows of a block."""
         ...
 
 
@@ -72,7 +89,7 @@ def columns_of(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_chunks(path: Path, rows: int) -> Iterator[Chunk]:
+def read_blocks(path: Path, chunk_rows: int) -> Iterator[Block]:
     """The rows of a file in chunks of at most so many; the same file gives the same chunks.
 
     Cells of a CSV file stay the text they are.
@@ -81,11 +98,21 @@ def read_chunks(path: Path, rows: int) -> Iterator[Chunk]:
         InvalidInput: It cannot be read.
     """
     number, first_row = 0, 1
+    rows = chunk_rows * max(1, _BLOCK_ROWS // chunk_rows)
     try:
         for frame, table in _read_csv(path, rows) if is_csv(path) else _read_parquet(path, rows):
-            if len(frame):
-                yield Chunk(number=number, first_row=first_row, frame=frame, table=table)
-                number, first_row = number + 1, first_row + len(frame)
+            starts = range(0, len(frame), chunk_rows)
+            chunks = tuple(
+                Chunk(
+                    number=number + at,
+                    first_row=first_row + start,
+                    rows=min(chunk_rows, len(frame) - start),
+                )
+                for at, start in enumerate(starts)
+            )
+            if chunks:
+                yield Block(first_row=first_row, frame=frame, table=table, chunks=chunks)
+            number, first_row = number + len(chunks), first_row + len(frame)
     except (OSError, ValueError, pa.ArrowException) as error:
         raise InvalidInput(f"cannot read {path} after row {first_row - 1}: {error}") from error
 
@@ -111,8 +138,8 @@ class _CsvSink:
         self._file = file
         self._is_first = True
 
-    def write(self, chunk: Chunk, added: pd.DataFrame) -> None:
-        joined = pd.concat([chunk.frame.reset_index(drop=True), added], axis=1)
+    def write(self, block: Block, added: pd.DataFrame) -> None:
+        joined = pd.concat([block.frame.reset_index(drop=True), added], axis=1)
         joined.to_csv(self._file, index=False, header=self._is_first, lineterminator="\n")
         self._is_first = False
 
@@ -129,8 +156,8 @@ class _ParquetSink:
         if self._writer is not None:
             self._writer.close()
 
-    def write(self, chunk: Chunk, added: pd.DataFrame) -> None:
-        table = chunk.table
+    def write(self, block: Block, added: pd.DataFrame) -> None:
+        table = block.table
         for name in added.columns:
             table = table.append_column(name, pa.array(added[name].to_numpy(), from_pandas=True))
         if self._writer is None:

@@ -229,7 +229,7 @@ async def test_a_refusing_gateway_is_asked_less_and_every_job_is_answered(room: 
 async def test_what_another_process_had_taken_up_is_taken_over_as_the_same_prediction(room: Room) -> None:
     job_id = await room.add()
     dead = JobStore(room.pool, announce=announcements, instance="dead", callback_deadline_s=3600.0)
-    claim = await dead.claim("normal", now_s=START_S, until_s=START_S + 60)
+    claim = await dead.claim(("normal",), now_s=START_S, until_s=START_S + 60)
     assert claim is not None
     await room.timekeeper().look()
     assert await room.state(job_id) == "RUNNING"

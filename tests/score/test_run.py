@@ -16,7 +16,7 @@ from slipway.ids import new_id
 from slipway.score.desk import JobFailed, ResultGone
 from slipway.score.progress_file import ProgressFile, progress_path
 from slipway.score.run import Scoring, Task, added_columns, plan_of
-from slipway.score.table_file import columns_of, is_csv, read_chunks
+from slipway.score.table_file import columns_of, is_csv, read_blocks
 from slipway.signature import TensorSpec
 
 INPUTS = ModelInputs(model="m", tensors=(TensorSpec("features", "FP32", (-1, 2)),), columns=("a", "b"))
@@ -137,7 +137,7 @@ def test_what_is_no_table_is_named(tmp_path: Path) -> None:
         with pytest.raises(InvalidInput, match=why):
             columns_of(tmp_path / name)
     with pytest.raises(InvalidInput, match="line 3"):
-        list(read_chunks(tmp_path / "d.csv", 10))
+        list(read_blocks(tmp_path / "d.csv", 10))
     with pytest.raises(InvalidInput, match=r"none of \.csv"):
         is_csv(Path("table.xlsx"))
     (tmp_path / "e.csv").write_text("a,b\n")

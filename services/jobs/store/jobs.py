@@ -27,8 +27,12 @@ _ADD: Final = """
 _CLAIM: Final = """
     UPDATE jobs SET state = 'RUNNING', tries = tries + 1, claimed_by = $3, claimed_until = $4
     WHERE job_id = (
-        SELECT job_id FROM jobs WHERE state = 'QUEUED' AND priority = $1 AND due_at <= $2 AND expires_at > $2
-        ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+        SELECT due.job_id FROM unnest($1::text[]) WITH ORDINALITY AS turns(priority, turn)
+        CROSS JOIN LATERAL (
+            SELECT job_id FROM jobs
+            WHERE state = 'QUEUED' AND priority = turns.priority AND due_at <= $2 AND expires_at > $2
+            ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED) AS due
+        ORDER BY turns.turn LIMIT 1)
     RETURNING *
 """
 # Only who has claimed a job may say what became of it: it may have been cancelled or taken over meanwhile.
@@ -98,9 +102,9 @@ class JobStore:
         ]
         return affected(await self._pool.execute(_ADD, *map(list, zip(*rows, strict=True)), at(now_s)))
 
-    async def claim(self, priority: str, *, now_s: float, until_s: float) -> Claim | None:
-        """Take up the job of a priority that has been due longest."""
-        row = await self._pool.fetchrow(_CLAIM, priority, at(now_s), self._instance, at(until_s))
+    async def claim(self, priorities: Sequence[str], *, now_s: float, until_s: float) -> Claim | None:
+        """Take up the job that has been due longest, of the first of these priorities that has one."""
+        row = await self._pool.fetchrow(_CLAIM, list(priorities), at(now_s), self._instance, at(until_s))
         return None if row is None else _claim_of(row)
 
     async def put_back(self, claim: Claim, again: Again, *, code: str, message: str) -> bool:
@@ -167,15 +171,17 @@ class JobStore:
     async def _tell(self, connection: Connection, rows: Sequence[Any]) -> None:
         """Put the events of ended jobs in the outbox, and their callbacks in line."""
         await outbox.put(connection, [message for row in rows for message in self._announce(_ended_of(row))])
-        await connection.executemany(
-            "INSERT INTO callbacks (job_id, state, due_at, deadline_at) VALUES ($1, 'PENDING', $2, $3) "
-            "ON CONFLICT DO NOTHING",
-            [
-                (row["job_id"], row["finished_at"], at(self._deadline_s(row)))
-                for row in rows
-                if row["callback_url"] and row["state"] != CANCELLED
-            ],
-        )
+        callbacks = [
+            (row["job_id"], row["finished_at"], at(self._deadline_s(row)))
+            for row in rows
+            if row["callback_url"] and row["state"] != CANCELLED
+        ]
+        if callbacks:
+            await connection.executemany(
+                "INSERT INTO callbacks (job_id, state, due_at, deadline_at) VALUES ($1, 'PENDING', $2, $3) "
+                "ON CONFLICT DO NOTHING",
+                callbacks,
+            )
 
     def _deadline_s(self, row: Any) -> float:
         return float(row["finished_at"].timestamp()) + self._callback_deadline_s
