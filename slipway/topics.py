@@ -127,6 +127,7 @@ INFERENCE_JOBS: Final = {
         messages=(jobs_pb2.JobSubmitted,),
         writers=("gateway",),
         readers=("jobs",),
+        retention_mib_per_partition=2048,
     )
     for priority in PRIORITIES
 }

@@ -20,7 +20,7 @@ from slipway.job_json import describe
 
 log = logging.getLogger(__name__)
 
-_LOOK_S: Final = 0.25
+_LOOK_S: Final = 0.5
 _LEASE_SPARE_S: Final = 20.0
 _DELIVERED: Final = "DELIVERED"
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_LOOK_AGAIN_S: Final = 0.25
+_LOOK_AGAIN_S: Final = 0.5
 _DRAIN_S: Final = 4.0
 _WRITE_AGAIN_S: Final = 0.5
 _LEASE_SPARE_S: Final = 30.0

@@ -27,6 +27,7 @@ class Gateway:
             principal=claim.owner.principal,
             prediction_id=prediction_id_of(claim.trial.job_id, claim.trial.attempt),
             request=claim.request,
+            priority=claim.priority,
         )
         try:
             outcome = await self._stub.Infer(request, metadata=self._metadata, timeout=timeout_s)

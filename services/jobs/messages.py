@@ -1,6 +1,7 @@
 """Jobs between protobuf and plain values."""
 
 from typing import Any, Final
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -23,8 +24,11 @@ def read_job(event: Event) -> NewJob:
         InvalidInput: It lacks what every job has.
     """
     m = event.message
-    if not (m.job_id and m.tenant and m.principal) or m.priority not in PRIORITIES:
-        raise InvalidInput(f"job {m.job_id[:60]!r} lacks id, owner or priority")
+    texts = (m.job_id, m.tenant, m.principal, m.model, m.callback_url, m.reply_topic)
+    if any("\0" in text for text in texts) or not _is_uuid(m.job_id):
+        raise InvalidInput(f"job {m.job_id[:60]!r} has no UUID, or a NUL in one of its texts")
+    if not (m.tenant and m.principal) or m.priority not in PRIORITIES:
+        raise InvalidInput(f"job {m.job_id[:60]!r} lacks owner or priority")
     if not (m.HasField("submitted_at") and m.HasField("expires_at")):
         raise InvalidInput(f"job {m.job_id[:60]!r} lacks the time of its submission or expiry")
     return NewJob(
@@ -85,6 +89,14 @@ def _finished(ended: Ended, *, response: bytes | None, topic: str) -> Outgoing:
     )
     it = encode(JOB_RESULTS.name, message, key=ended.owner.principal, event_id=ended.job_id, source=SERVICE)
     return Outgoing(topic=topic, key=it.key, value=it.value, headers=it.headers)
+
+
+def _is_uuid(text: str) -> bool:
+    try:
+        UUID(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _seconds(at: Any) -> float:

@@ -152,16 +152,18 @@ class FindJobRequest(_message.Message):
     def __init__(self, owner: _Optional[_Union[JobOwner, _Mapping]] = ..., job_id: _Optional[str] = ..., wait_s: _Optional[float] = ...) -> None: ...
 
 class TrustedInferRequest(_message.Message):
-    __slots__ = ("tenant", "principal", "prediction_id", "request")
+    __slots__ = ("tenant", "principal", "prediction_id", "request", "priority")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
+    PRIORITY_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     principal: str
     prediction_id: str
     request: bytes
-    def __init__(self, tenant: _Optional[str] = ..., principal: _Optional[str] = ..., prediction_id: _Optional[str] = ..., request: _Optional[bytes] = ...) -> None: ...
+    priority: str
+    def __init__(self, tenant: _Optional[str] = ..., principal: _Optional[str] = ..., prediction_id: _Optional[str] = ..., request: _Optional[bytes] = ..., priority: _Optional[str] = ...) -> None: ...
 
 class TrustedInferResponse(_message.Message):
     __slots__ = ("response", "failure")

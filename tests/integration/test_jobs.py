@@ -18,7 +18,8 @@ from slipway.v1.jobs_pb2 import GetCallbackSecretRequest, GetJobRequest
 from slipway.v1.predictions_pb2 import PredictionServed
 from tests.gateway.live import Gateway, ends, prediction_id, read_since, wait_for
 from tests.jobs import live
-from tests.jobs.live import Bench, champion, verify
+from tests.jobs.live import Bench, champion
+from tests.jobs.receiver import verify
 from tests.service_process import free_port
 
 pytestmark = pytest.mark.integration

@@ -8,7 +8,7 @@ import pytest
 from services.jobs.callback_http import CallbackHttp, callback_http
 from slipway.callback_urls import policy_of
 from slipway.errors import Denied, Unavailable
-from tests.jobs.live import Receiver, receiver
+from tests.jobs.receiver import Receiver, receiver
 from tests.service_process import free_port
 
 
