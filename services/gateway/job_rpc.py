@@ -11,7 +11,7 @@ from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.job_options import JobOptions
 from services.gateway.handlers.jobs import JobDoor
 from services.gateway.handlers.predict import Predictions
-from slipway.errors import SlipwayError
+from slipway.errors import SlipwayError, Unavailable
 from slipway.rpc import aborting, status_of
 from slipway.v1 import jobs_pb2
 from slipway.v1.jobs_pb2_grpc import AsyncInferenceServicer, TrustedInferenceServicer
@@ -67,13 +67,18 @@ class AsyncInferenceService(AsyncInferenceServicer):
 class TrustedInferenceService(TrustedInferenceServicer):
     """The pipeline of predictions for a caller who was identified at submission."""
 
-    def __init__(self, predictions: Predictions) -> None:
+    def __init__(self, predictions: Predictions, *, not_ready: Callable[[], list[str]]) -> None:
         self._predictions = predictions
+        self._not_ready = not_ready
 
     async def Infer(
         self, request: jobs_pb2.TrustedInferRequest, context: Any
     ) -> jobs_pb2.TrustedInferResponse:
         """Predict; a failure is an answer, so that the jobs service knows that there was one."""
+        async with aborting(context):
+            if missing := self._not_ready():
+                # Before the specs are known, every model would seem to be unknown for good.
+                raise Unavailable(f"the gateway still waits for {', '.join(missing)}")
         caller = ApiKey(key_id="", principal=request.principal, tenant=request.tenant, mac=b"")
         try:
             call = replace(
