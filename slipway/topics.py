@@ -5,7 +5,8 @@ from typing import Final
 
 from google.protobuf.message import Message
 
-from slipway.v1 import drift_pb2, feedback_pb2, predictions_pb2, retraining_pb2, rollout_pb2
+from slipway.job_terms import PRIORITIES
+from slipway.v1 import drift_pb2, feedback_pb2, jobs_pb2, predictions_pb2, retraining_pb2, rollout_pb2
 
 _HOUR_MS: Final = 3_600_000
 _MIB: Final = 1024 * 1024
@@ -117,6 +118,26 @@ MODEL_SPECS = Topic(
     partitions=1,
     compacted=True,
 )
+# A topic for each priority, so that a thousand low jobs are not in front of a high one. Kept as long as
+# the longest job may wait.
+INFERENCE_JOBS: Final = {
+    priority: Topic(
+        name=f"inference_jobs_{priority}",
+        key="job id",
+        messages=(jobs_pb2.JobSubmitted,),
+        writers=("gateway",),
+        readers=("jobs",),
+        retention_mib_per_partition=2048,
+    )
+    for priority in PRIORITIES
+}
+JOB_RESULTS = Topic(
+    name="job_results",
+    key="principal",
+    messages=(jobs_pb2.JobFinished,),
+    writers=("jobs",),
+    readers=("client applications",),
+)
 SOURCES: Final = (
     PREDICTIONS,
     FEEDBACK,
@@ -128,6 +149,8 @@ SOURCES: Final = (
     ROLLOUT_EVENTS,
     ROUTES,
     MODEL_SPECS,
+    *INFERENCE_JOBS.values(),
+    JOB_RESULTS,
 )
 
 

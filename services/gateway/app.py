@@ -24,6 +24,7 @@ from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
+from services.gateway.job_parts import add_jobs
 from services.gateway.key_sync import KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
@@ -50,7 +51,7 @@ from services.gateway.upstream import Upstream
 from services.gateway.web import add_routes
 from slipway.clock import Clock, SystemClock
 from slipway.process import Process
-from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
 from slipway.tokens import SECRET_FILE
 from slipway.v1.keys_pb2_grpc import add_KeyAdminServicer_to_server
 from slipway.web import starting
@@ -58,6 +59,7 @@ from slipway.web import starting
 PREDICTIONS_SPOOL: Final = "segments"
 FEEDBACK_SPOOL: Final = "feedback"
 REST_PATH: Final = "v2"
+JOBS_SPOOL: Final = "jobs"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,17 +78,18 @@ async def build(process: Process, settings: Settings) -> None:
     feedback = await _spool(
         process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
     )
+    jobs = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
     known = _restore(settings)
     _follow(process, settings, known=known)
     store = KeyStore()
     sync = KeySync(settings.postgres_dsn, store, keyring=known.keyring)
     process.spawn("keys", sync.run)
     keys = Keys(store, sync, pepper=known.keyring.pepper)
-    await _serve_admin(process, settings, keys=keys)
+    admin = _admin_server(settings, keys=keys)
     door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
     add_routes(process.app, door)
     describe(process.app)
-    await _serve(process, settings, known=known, segments=segments, door=door)
+    await _serve(process, settings, known=known, segments=segments, jobs=jobs, door=door, admin=admin)
 
 
 async def _spool(process: Process, settings: Settings, *, name: str, limit_bytes: int) -> Spool:
@@ -139,10 +142,13 @@ def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     process.ready_when("API keys", lambda: keyring.is_loaded)
 
 
-async def _serve_admin(process: Process, settings: Settings, *, keys: Keys) -> None:
-    server = RpcServer(interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),))
+def _admin_server(settings: Settings, *, keys: Keys) -> RpcServer:
+    server = RpcServer(
+        interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),),
+        max_message_bytes=2 * MAX_MESSAGE_BYTES,  # a caller's largest message travels inside another
+    )
     server.add(add_KeyAdminServicer_to_server, KeyService(keys), service=KEYS_SERVICE)
-    await process.enter(server.serving(f"{settings.admin_host}:{settings.admin_port}"))
+    return server
 
 
 def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
@@ -160,7 +166,14 @@ def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
 
 
 async def _serve(
-    process: Process, settings: Settings, *, known: _Known, segments: Spool, door: FeedbackDoor
+    process: Process,
+    settings: Settings,
+    *,
+    known: _Known,
+    segments: Spool,
+    jobs: Spool,
+    door: FeedbackDoor,
+    admin: RpcServer,
 ) -> None:
     """The public port, last: what it needs is there, and at the end it closes first."""
     clock = SystemClock()
@@ -181,12 +194,16 @@ async def _serve(
     server = RpcServer(options=public_options(settings), max_calls=MOST_CALLS)
     server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)
     server.add(register_raw(FEEDBACK_SERVICE, intake.methods), intake, service=FEEDBACK_SERVICE)
+    door_of_jobs = await add_jobs(
+        process, settings, predictions=predictions, spool=jobs, public=server, admin=admin, clock=clock
+    )
     upkeep = Upkeep(
         server, models, catalog=known.catalog, directory=known.directory, lanes=lanes, upstream=upstream
     )
+    await process.enter(admin.serving(f"{settings.admin_host}:{settings.admin_port}"))
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
     process.spawn("upkeep", upkeep.run)
-    process.mount(REST_PATH, Rest(predictions, models, version=version("slipway")))
+    process.mount(REST_PATH, Rest(predictions, models, jobs=door_of_jobs, version=version("slipway")))
 
 
 def _upstream_policy(settings: Settings) -> UpstreamPolicy:

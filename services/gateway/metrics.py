@@ -78,6 +78,8 @@ ABANDONED_CALLS = Counter(
     "slipway_gateway_abandoned_calls_total", "Calls to a version cancelled because all callers had left", _ARM
 )
 FEEDBACK_ITEMS = Counter("slipway_gateway_feedback_items_total", "Feedback accepted", ["protocol"])
+JOBS_SUBMITTED = Counter("slipway_gateway_jobs_submitted_total", "Jobs accepted", ["priority"])
+JOB_REFUSALS = Counter("slipway_gateway_job_refusals_total", "Jobs refused at submission")
 KEYS = Gauge("slipway_gateway_keys", "API keys in force")
 ROUTE_EPOCH = Gauge("slipway_gateway_route_epoch", "Epoch of the route table in force", ["model"])
 DIRECTORY_EPOCH = Gauge("slipway_gateway_directory_epoch", "Epoch of the endpoint directory in force")

@@ -112,7 +112,13 @@ def _infer() -> Schema:
     }
     binary = {"schema": {"type": "string", "format": "binary"}}
     json = {"schema": _ref("InferRequest")}
-    operation["parameters"] = [length]
+    prefer = {
+        "name": "Prefer",
+        "in": "header",
+        "description": "`respond-async`: taken as a job; its answer is at the Location of the 202.",
+        "schema": {"type": "string"},
+    }
+    operation["parameters"] = [length, prefer]
     operation["requestBody"] = {
         "required": True,
         "content": {"application/json": json, "application/octet-stream": binary},
@@ -121,6 +127,7 @@ def _infer() -> Schema:
     answer["content"]["application/octet-stream"] = binary
     answer["headers"] = {length["name"]: {"description": length["description"], "schema": length["schema"]}}
     waiting = {"description": "Seconds to wait", "schema": {"type": "integer", "minimum": 1}}
+    operation["responses"]["202"] = {"description": "Taken as a job; see GET /v1/jobs/{job_id}"}
     operation["responses"]["429"]["headers"] = {"Retry-After": waiting}
     return operation
 

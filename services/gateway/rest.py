@@ -9,10 +9,14 @@ from typing import Any, Final
 import orjson
 
 from services.gateway import metrics, oip, rest_wire
+from services.gateway.domain.job_options import JobOptions
+from services.gateway.handlers.jobs import JobDoor, Submitted
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
 from services.gateway.http_body import CallerGone, api_key_of, read_body
+from services.gateway.job_replies import accepted_body, accepted_headers
 from services.gateway.rest_wire import JSON, Headers
+from services.gateway.stages import AUTHENTICATE, PARSE, SERIALIZE
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.http_protocol import EXTENSION
 from slipway.signature import TensorSpec
@@ -41,9 +45,10 @@ class _Call:
 class Rest:
     """The application under /v2."""
 
-    def __init__(self, predictions: Predictions, models: Models, *, version: str) -> None:
+    def __init__(self, predictions: Predictions, models: Models, *, jobs: JobDoor, version: str) -> None:
         self._predictions = predictions
         self._models = models
+        self._jobs = jobs
         self._version = version
         model, one = "/v2/models/{model}", "/v2/models/{model}/versions/{version}"
         self.routes: Mapping[str, tuple[str, Handler]] = {
@@ -95,7 +100,9 @@ class Rest:
             return refusal(error)
 
     async def _infer(self, call: _Call) -> Reply:
+        stages = self._predictions.begin()
         caller = self._predictions.identify(api_key_of(call.headers))
+        stages.lap(AUTHENTICATE)
         try:
             body = await read_body(call.headers, call.receive)
             parsed, form = rest_wire.read_call(
@@ -107,8 +114,13 @@ class Rest:
         except InvalidInput:
             _MESSAGE.inc()
             raise
-        answer = await self._predictions.answer(caller, parsed, budget_s=None)
+        if prefers_job(call.headers):
+            return _accepted(self._jobs.submit(caller, parsed, JobOptions()))
+        stages.lap(PARSE)
+        answer = await self._predictions.answer(caller, parsed, budget_s=None, stages=stages)
         headers, data = rest_wire.write_answer(answer, form)
+        stages.lap(SERIALIZE)
+        stages.tell(parsed.model)
         return 200, headers, data
 
     async def _server(self, _call: _Call) -> Reply:
@@ -193,6 +205,18 @@ def refusal(error: SlipwayError) -> Reply:
 def error_reply(status: int, message: str) -> Reply:
     """An error in the protocol's form."""
     return json_reply(status, {"error": message})
+
+
+def prefers_job(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether the caller would rather come back for the answer: `Prefer: respond-async` (RFC 7240, 4.1)."""
+    wishes = headers.get(b"prefer", b"").lower().split(b",")
+    return any(wish.split(b";")[0].strip() == b"respond-async" for wish in wishes)
+
+
+def _accepted(submitted: Submitted) -> Reply:
+    status, headers, body = json_reply(202, accepted_body(submitted))
+    headers += [(name.encode(), value.encode()) for name, value in accepted_headers(submitted).items()]
+    return status, headers, body
 
 
 def json_reply(status: int, content: Any) -> Reply:

@@ -3,8 +3,11 @@
 from dataclasses import dataclass
 from typing import Final
 
+from slipway.callback_urls import CallbackPolicy, policy_of
 from slipway.errors import InvalidInput
+from slipway.job_terms import LONGEST_TTL_S
 from slipway.settings import ServiceSettings, variable_name
+from slipway.topics import JOB_RESULTS
 
 _MIB: Final = 1024 * 1024
 _SHORTEST_SECRET: Final = 32
@@ -20,9 +23,11 @@ class Settings(ServiceSettings):
     postgres_dsn: str
     admin_port: int
     inference_target: str
+    jobs_target: str
     admin_host: str = "127.0.0.1"
     spool_limit_bytes: int = 1024 * _MIB
     feedback_spool_limit_bytes: int = 256 * _MIB
+    jobs_spool_limit_bytes: int = 256 * _MIB
     segment_bytes: int = 16 * _MIB
     upstream_slots: int = 1
     keepalive_s: float = 20.0
@@ -37,14 +42,19 @@ class Settings(ServiceSettings):
     cache_bytes: int = 64 * _MIB
     cache_budget_ms: float = 3.0
     cache_stale_s: float = 600.0
+    job_ttl_s: float = 24 * 3600.0
+    callback_allow: str = ""
+    callback_private_networks: str = ""
+    reply_topics: str = JOB_RESULTS.name
 
     def __post_init__(self) -> None:
-        smallest = min(self.spool_limit_bytes, self.feedback_spool_limit_bytes)
+        smallest = min(self.spool_limit_bytes, self.feedback_spool_limit_bytes, self.jobs_spool_limit_bytes)
         if smallest < 2 * self.segment_bytes:
             raise InvalidInput(
                 f"a spool limit of {smallest} bytes holds less than two segments of "
-                f"{self.segment_bytes} bytes: raise SLIPWAY_SPOOL_LIMIT_BYTES and "
-                "SLIPWAY_FEEDBACK_SPOOL_LIMIT_BYTES or lower SLIPWAY_SEGMENT_BYTES"
+                f"{self.segment_bytes} bytes: raise SLIPWAY_SPOOL_LIMIT_BYTES, "
+                "SLIPWAY_FEEDBACK_SPOOL_LIMIT_BYTES and SLIPWAY_JOBS_SPOOL_LIMIT_BYTES "
+                "or lower SLIPWAY_SEGMENT_BYTES"
             )
         if self.upstream_slots < 1:
             raise InvalidInput("SLIPWAY_UPSTREAM_SLOTS must be at least 1")
@@ -54,6 +64,9 @@ class Settings(ServiceSettings):
             )
         self._check_shares()
         self._check_cache()
+        if not 0 < self.job_ttl_s <= LONGEST_TTL_S:
+            raise InvalidInput(f"SLIPWAY_JOB_TTL_S must be above 0 and at most {LONGEST_TTL_S:.0f}")
+        self.callback_policy()  # a list that cannot be read ends the start
 
     def _check_shares(self) -> None:
         """A share that could never be reached, or a time of 0, would be a setting without effect."""
@@ -78,6 +91,14 @@ class Settings(ServiceSettings):
             )
         if self.cache_stale_s < 0:
             raise InvalidInput(f"SLIPWAY_CACHE_STALE_S={self.cache_stale_s:g} is negative")
+
+    def callback_policy(self) -> CallbackPolicy:
+        """Where callbacks may go.
+
+        Raises:
+            InvalidInput: An entry cannot be read.
+        """
+        return policy_of(self.callback_allow, self.callback_private_networks)
 
     def strong_secret(self, name: str) -> bytes:
         """A secret file that is long enough to be one.

@@ -42,6 +42,7 @@ class InferCall:
     outputs: tuple[str, ...]
     is_raw: bool
     protocol: str = "grpc"
+    prediction_id: str = ""  # of a job, which may come twice; else a new one is made
 
 
 # Not frozen, as it is made for every request: that would triple its cost.

@@ -64,6 +64,9 @@ COMMANDS: Final = {
     "rollback": Command(
         target="slipway.cli.models:rollback", summary="Return to the version before.", panel=_MODELS
     ),
+    "score": Command(
+        target="slipway.cli.score:score", summary="Predict every row of a file.", panel=_STREAMS
+    ),
     "replay": Command(
         target="slipway.cli.replay:replay", summary="Run a labelled stream through the stack.", panel=_STREAMS
     ),

@@ -30,6 +30,7 @@ class Table(Protocol):
 Rows: TypeAlias = "Table | Array | Mapping[str, Any] | Sequence[Any]"
 
 COLUMNS: Final = "slipway_columns"
+MAX_ROWS: Final = "slipway_max_rows"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +40,7 @@ class ModelInputs:
     model: str
     tensors: tuple[TensorSpec, ...]
     columns: tuple[str, ...]
+    max_rows: int = 0  # of one request; 0 where the server does not tell
 
     @property
     def is_matrix(self) -> bool:

@@ -1,11 +1,12 @@
 """What both clients send beside rows: metadata, parameters, feedback. No I/O."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
 
-from slipway.client.encoding import COLUMNS, ModelInputs
+from slipway.client.encoding import COLUMNS, MAX_ROWS, ModelInputs
 from slipway.client.prediction import Prediction
 from slipway.errors import InvalidInput
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelMetadataResponse
@@ -36,10 +37,9 @@ def model_inputs(metadata: ModelMetadataResponse) -> ModelInputs:
     inputs = tuple(TensorSpec(t.name, t.datatype, tuple(t.shape)) for t in metadata.inputs)
     named = metadata.inputs[0].parameters[COLUMNS].string_param if metadata.inputs else ""
     columns = tuple(orjson.loads(named)) if named else ()
-    plain = ModelInputs(model=metadata.name, tensors=inputs, columns=columns)
-    if plain.is_matrix:
-        return plain
-    return ModelInputs(model=metadata.name, tensors=inputs, columns=tuple(t.name for t in inputs))
+    most = metadata.inputs[0].parameters[MAX_ROWS].int64_param if metadata.inputs else 0
+    plain = ModelInputs(model=metadata.name, tensors=inputs, columns=columns, max_rows=most)
+    return plain if plain.is_matrix else replace(plain, columns=tuple(t.name for t in inputs))
 
 
 def set_parameters(request: ModelInferRequest, *, unit: str | None, key: str | None) -> None:

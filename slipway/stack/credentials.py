@@ -13,7 +13,15 @@ FEEDBACK_TOKEN_KEY: Final = "feedback_token.key"
 API_KEYS_PEPPER: Final = "api_keys.pepper"
 RAY_TOKEN: Final = "ray.token"
 REDIS_PASSWORD: Final = "redis.password"
-SHARED: Final = (OPERATOR_TOKEN, FEEDBACK_TOKEN_KEY, API_KEYS_PEPPER, RAY_TOKEN, REDIS_PASSWORD)
+CALLBACK_KEY: Final = "callback.key"
+SHARED: Final = (
+    OPERATOR_TOKEN,
+    FEEDBACK_TOKEN_KEY,
+    API_KEYS_PEPPER,
+    RAY_TOKEN,
+    REDIS_PASSWORD,
+    CALLBACK_KEY,
+)
 _SIZE_BYTES: Final = 32
 
 

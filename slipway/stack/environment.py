@@ -20,6 +20,7 @@ SERVICES: Final = (
     "drift_detection",
     "retrain_trigger",
     "retraining",
+    "jobs",
 )
 _USES_RAY: Final = frozenset({"inference", "retraining"})
 _PROCESS: Final = {

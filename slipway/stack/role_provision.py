@@ -11,7 +11,15 @@ from slipway.stack.credentials import password_file, read_secret
 
 DATABASE: Final = "slipway"
 MLFLOW: Final = "mlflow"
-SERVICE_ROLES: Final = ("gateway", "feedback", "rollout", "retraining", "retrain_trigger", "drift_detection")
+SERVICE_ROLES: Final = (
+    "gateway",
+    "feedback",
+    "rollout",
+    "retraining",
+    "retrain_trigger",
+    "drift_detection",
+    "jobs",
+)
 ROLES: Final = (*SERVICE_ROLES, MLFLOW)
 _TIMEOUT_S: Final = 15.0
 

@@ -14,10 +14,13 @@ from services.gateway.directory import Directory
 from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
 from services.gateway.domain.checks import check_inputs, check_outputs
 from services.gateway.domain.elements import join
+from services.gateway.domain.job_options import JobOptions
+from services.gateway.handlers.jobs import Submitted
 from services.gateway.handlers.models import Models
 from services.gateway.keyring import KeyRing
 from services.gateway.openapi import describe
 from services.gateway.rest import Rest
+from services.gateway.stages import UNMEASURED, Stages
 from services.gateway.wire import Answer, InferCall
 from slipway import web
 from slipway.http_protocol import EXTENSION
@@ -56,7 +59,12 @@ class Predictions:
     def identify(self, api_key: str) -> ApiKey:
         return self._keyring.identify(api_key)
 
-    async def answer(self, caller: ApiKey, call: InferCall, *, budget_s: float | None) -> Answer:
+    def begin(self) -> Stages:
+        return UNMEASURED
+
+    async def answer(
+        self, caller: ApiKey, call: InferCall, *, budget_s: float | None, stages: Stages
+    ) -> Answer:
         assert budget_s is None
         model = self._catalog.find(call.model, tenant=caller.tenant)
         rows = check_inputs(model.contract, call.tensors).rows
@@ -89,6 +97,17 @@ class Predictions:
             raise
 
 
+class Jobs:
+    """Takes every job."""
+
+    def __init__(self) -> None:
+        self.taken: list[InferCall] = []
+
+    def submit(self, _caller: ApiKey, call: InferCall, _options: JobOptions) -> Submitted:
+        self.taken.append(call)
+        return Submitted(job_id="j-1", expires_at_s=9.5)
+
+
 def catalog() -> Catalog:
     it = Catalog()
     it.apply_spec(ModelSpec(name="m", revision=1, yaml=SPEC))
@@ -107,6 +126,7 @@ class Behind:
     """What a test may reach behind the application."""
 
     predictions: Predictions
+    jobs: Jobs
     front: web.Front
     missing: list[str] = field(default_factory=list)  # what the gateway waits for
 
@@ -116,11 +136,12 @@ def behind() -> Behind:
     ring.replace([ApiKey(key_id="k1", principal="shop", tenant="default", mac=mac_of(PEPPER, TEXT))])
     models = Models(known, Directory(), keyring=ring, not_ready=lambda: missing)
     predictions: Any = Predictions(known, ring)
+    jobs: Any = Jobs()
     app = web.application("gateway", not_ready=lambda: missing)
     describe(app)
     front = web.Front(app)
-    front.mount("v2", Rest(predictions, models, version="1.2.3"))
-    return Behind(predictions=predictions, front=front, missing=missing)
+    front.mount("v2", Rest(predictions, models, jobs=jobs, version="1.2.3"))
+    return Behind(predictions=predictions, jobs=jobs, front=front, missing=missing)
 
 
 class _Caller:

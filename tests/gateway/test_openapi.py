@@ -47,7 +47,7 @@ def resolved(document: Any, part: Any) -> Any:
 
 
 def test_every_path_is_described_and_no_other(document: Any) -> None:
-    routes = Rest(None, None, version="1").routes  # type: ignore[arg-type]
+    routes = Rest(None, None, jobs=None, version="1").routes  # type: ignore[arg-type]
     served = {(path, method) for path, (method, _) in routes.items()}
     assert {(path, method) for path, method, _ in operations(document)} == served
     assert {"/healthz", "/readyz", "/metrics"} <= set(document["paths"])

@@ -310,3 +310,21 @@ async def test_other_methods_are_told_the_right_one(client: httpx.AsyncClient) -
 )
 def test_paths_are_taken_apart(path: str, resolved: tuple[str, str, str]) -> None:
     assert resolve(path) == resolved
+
+
+@pytest.mark.parametrize("wish", ["respond-async", "handling=lenient, Respond-Async; foo=1"])
+async def test_who_would_rather_come_back_gets_a_job(
+    client: httpx.AsyncClient, behind: Behind, wish: str
+) -> None:
+    answer = await client.post(INFER, json={"inputs": [INPUT]}, headers={"prefer": wish})
+    assert (answer.status_code, answer.json()) == (202, {"job_id": "j-1", "expires_at_s": 9.5})
+    assert answer.headers["location"] == "/v1/jobs/j-1"
+    assert answer.headers["preference-applied"] == "respond-async"
+    assert [call.model for call in behind.jobs.taken] == ["m"]
+    assert behind.predictions.calls == []
+
+
+async def test_other_wishes_are_not_for_us(client: httpx.AsyncClient, behind: Behind) -> None:
+    answer = await client.post(INFER, json={"inputs": [INPUT]}, headers={"prefer": "wait=10"})
+    assert answer.status_code == 200
+    assert behind.jobs.taken == []

@@ -94,6 +94,10 @@ class Predictions:
         with _KEY:
             return self._keyring.identify(api_key)
 
+    def begin(self) -> Stages:
+        """The stopwatch of a request that has just come."""
+        return self._sampler.begin()
+
     async def infer(self, data: bytes, *, api_key: str, budget_s: float | None) -> bytes:
         """Answer one serialized ModelInferRequest with a serialized ModelInferResponse.
 
@@ -104,7 +108,7 @@ class Predictions:
         Raises:
             SlipwayError: Refused, or the version failed; said in words for the caller.
         """
-        stages = self._sampler.begin()
+        stages = self.begin()
         caller = self.identify(api_key)
         stages.lap(AUTHENTICATE)
         with _MESSAGE:
@@ -145,6 +149,21 @@ class Predictions:
             outputs=_chosen(prediction.contract, columns, wanted=question.outputs),
         )
 
+    def check(self, caller: ApiKey, call: InferCall) -> None:
+        """Refuse what can never be answered, without asking for an answer: what comes later is checked now.
+
+        Raises:
+            SlipwayError: As `answer` would refuse it.
+        """
+        with _MODEL:
+            model = self._catalog.find(call.model, tenant=caller.tenant)
+        with _INPUT:
+            check_inputs(model.contract, call.tensors)
+            check_outputs(model.contract, call.outputs)
+        with _ROUTE:
+            if call.version:
+                arm_of_version(model.route, call.version)
+
     def _admit(self, caller: ApiKey, call: InferCall, *, budget_s: float | None, stages: Stages) -> Question:
         """What is asked, whether it may be, which arm answers, and until when."""
         start_s = self._clock.monotonic_s()
@@ -174,7 +193,7 @@ class Predictions:
     def _prediction(
         self, caller: ApiKey, call: InferCall, *, model: Model, checked: CheckedInput
     ) -> Prediction:
-        prediction_id = new_id()
+        prediction_id = call.prediction_id or new_id()
         with _ROUTE:
             arm = _arm(model, call, prediction_id)
         return Prediction(
