@@ -1,0 +1,135 @@
+"""The rounds: every site has its turn, in another order each time, and is alone meanwhile."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
+
+from drivers import Drivers, Figures, Target
+from scenarios import CONTESTANTS, SLIPWAY, Contestant, Load, Scenario
+from servers import CannotRun, load_average
+from sites import SITES, Site, Workshop
+from slipway_site import slipway
+
+from slipway.errors import SlipwayError
+
+T = TypeVar("T")
+
+_SETTLE_S: Final = 60.0
+_PAUSE_S: Final = 0.3
+_WARM_UP: Final = Load(in_flight=16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How long everything takes."""
+
+    rounds: int
+    seconds: float
+    warm_up_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """One load of one contestant in one round; `reason` says why there are no figures."""
+
+    contestant: str
+    load: Load
+    round: int
+    load_average: float
+    figures: Figures | None = None
+    reason: str = ""
+    beside: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Referee:
+    """Runs one scenario.
+
+    Attributes:
+        say: Told of every step, for the person who waits.
+    """
+
+    scenario: Scenario
+    workshop: Workshop
+    drivers: Drivers
+    pace: Pace
+    say: Callable[[str], None]
+
+    def play(self) -> list[Measured]:
+        """All rounds."""
+        taking_part = [c for c in CONTESTANTS if c.name in self.scenario.contestants]
+        names = list(dict.fromkeys(contestant.site for contestant in taking_part))
+        found: list[Measured] = []
+        for number in range(self.pace.rounds):
+            for name in _turned(names, number):
+                own = _turned([c for c in taking_part if c.site == name], number)
+                site = slipway(self.scenario.whole_stack) if name == SLIPWAY else SITES[name]
+                found += self._turn(site, own, number=number)
+        return found
+
+    def _turn(self, site: Site, contestants: Sequence[Contestant], *, number: int) -> list[Measured]:
+        self.say(f"round {number + 1} of {self.pace.rounds}: {', '.join(c.title for c in contestants)}")
+        found: list[Measured] = []
+        try:
+            with site(self.workshop) as targets:
+                for contestant in contestants:
+                    self._one(contestant, targets, load=_WARM_UP, number=number, seconds=self.pace.warm_up_s)
+                for load in self.scenario.loads:
+                    found += [
+                        self._one(c, targets, load=load, number=number, seconds=self.pace.seconds)
+                        for c in contestants
+                    ]
+        except (CannotRun, SlipwayError, OSError) as error:
+            self.say(f"  left out: {error}")
+            found += [
+                Measured(contestant=c.name, load=load, round=number, load_average=0, reason=str(error))
+                for c in contestants
+                for load in self.scenario.loads
+            ]
+        return found
+
+    def _one(
+        self,
+        contestant: Contestant,
+        targets: Mapping[str, Target],
+        *,
+        load: Load,
+        number: int,
+        seconds: float,
+    ) -> Measured:
+        target = targets[contestant.name]
+        drive = self.drivers.grpc if contestant.protocol == "grpc" else self.drivers.http
+        blank = Measured(
+            contestant=contestant.name,
+            load=load,
+            round=number,
+            load_average=load_average(),
+            beside=target.beside,
+        )
+        try:
+            figures = drive(target, load, seconds=seconds)
+        except CannotRun as error:
+            self.say(f"  {contestant.name:20s} {load.title:24s} {error}")
+            return replace(blank, reason=str(error))
+        self.say(
+            f"  {contestant.name:20s} {load.title:24s} {figures.rate_per_s:8.0f}/s "
+            f"{figures.p50_ms:8.2f} ms p50 {figures.p99_ms:8.2f} ms p99 {figures.errors:5d} errors"
+        )
+        _settle(target)
+        return replace(blank, figures=figures)
+
+
+def _settle(target: Target) -> None:
+    """What one load left behind must not burden the next."""
+    deadline_s = time.monotonic() + _SETTLE_S
+    time.sleep(_PAUSE_S)
+    while not target.settled() and time.monotonic() < deadline_s:
+        time.sleep(_PAUSE_S)
+
+
+def _turned(items: Sequence[T], number: int) -> list[T]:
+    """Every other round backwards, and each begins with another one."""
+    at = (number // 2) % len(items)
+    turned = [*items[at:], *items[:at]]
+    return turned[::-1] if number % 2 else turned
