@@ -32,6 +32,7 @@ class Target:
     Attributes:
         settled: Whether nothing of the last load is still being worked on.
         beside: Parts of Slipway that run meanwhile.
+        pids: Processes that do the work, they and their children.
     """
 
     address: str
@@ -39,17 +40,24 @@ class Target:
     metadata: Mapping[str, str] = field(default_factory=dict)
     settled: Callable[[], bool] = lambda: True
     beside: tuple[str, ...] = ()
+    pids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """What one load of one target gave. `rate_per_s` counts good answers only."""
+    """What one load of one target gave.
+
+    Attributes:
+        rate_per_s: Good answers.
+        cpu_ms: Processor time of the target's processes for each good answer.
+    """
 
     rate_per_s: float
     p50_ms: float
     p99_ms: float
     answers: int
     errors: int
+    cpu_ms: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

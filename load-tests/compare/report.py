@@ -68,6 +68,7 @@ def _tables(found: Results) -> Iterator[str]:
         ("answers a second (lowest and highest round)", lambda c, load: _rate(found, c, load)),
         ("as a multiple of " + _TITLES[found.scenario.reference], lambda c, load: _ratio(found, c, load)),
         ("p50 / p99 in ms", lambda c, load: _latency(found, c, load)),
+        ("processor time of the servers for an answer, ms", lambda c, load: _cpu(found, c, load)),
     )
     for title, cell in columns:
         yield ""
@@ -96,6 +97,11 @@ def _ratio(found: Results, contestant: str, load: Load) -> str:
 def _latency(found: Results, contestant: str, load: Load) -> str:
     p50, p99 = (found.median(contestant, load, column) for column in ("p50_ms", "p99_ms"))
     return f"{p50:.2f} / {p99:.2f}" if p50 is not None else "-"
+
+
+def _cpu(found: Results, contestant: str, load: Load) -> str:
+    spent = found.median(contestant, load, "cpu_ms")
+    return f"{spent:.3f}" if spent is not None else "-"
 
 
 def _goals(goals: Sequence[Goal], found: Results) -> Iterator[str]:

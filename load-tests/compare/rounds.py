@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from drivers import Drivers, Figures, Target
 from scenarios import CONTESTANTS, SLIPWAY, Contestant, Load, Scenario
-from servers import CannotRun, load_average
+from servers import CannotRun, cpu_seconds, load_average
 from sites import SITES, Site, Workshop
 from slipway_site import slipway
 
@@ -107,14 +107,18 @@ class Referee:
             load_average=load_average(),
             beside=target.beside,
         )
+        before_s = cpu_seconds(target.pids)
         try:
             figures = drive(target, load, seconds=seconds)
         except CannotRun as error:
             self.say(f"  {contestant.name:20s} {load.title:24s} {error}")
             return replace(blank, reason=str(error))
+        spent_ms = (cpu_seconds(target.pids) - before_s) * 1000
+        figures = replace(figures, cpu_ms=spent_ms / figures.answers)
         self.say(
             f"  {contestant.name:20s} {load.title:24s} {figures.rate_per_s:8.0f}/s "
-            f"{figures.p50_ms:8.2f} ms p50 {figures.p99_ms:8.2f} ms p99 {figures.errors:5d} errors"
+            f"{figures.p50_ms:8.2f} ms p50 {figures.p99_ms:8.2f} ms p99 "
+            f"{figures.cpu_ms:7.3f} ms cpu {figures.errors:5d} errors"
         )
         _settle(target)
         return replace(blank, figures=figures)

@@ -6,8 +6,9 @@ import os
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,7 +17,7 @@ import psutil
 from slipway.stack.processes import end, family
 
 _INSTALL_S: Final = 900.0
-_READY_S: Final = 120.0
+_READY_S: Final = 300.0  # Ray on a busy machine takes minutes
 _GRACE_S: Final = 20.0
 _TAIL_CHARACTERS: Final = 600
 
@@ -58,8 +59,12 @@ def command(words: Sequence[str], *, within_s: float, environment: Mapping[str, 
 
 
 @contextmanager
-def running(words: Sequence[str], *, environment: Mapping[str, str], folder: Path) -> Iterator[None]:
-    """A server with its log in `folder`; at the end none of its processes is left."""
+def running(words: Sequence[str], *, environment: Mapping[str, str], folder: Path) -> Iterator["Server"]:
+    """A server with its log in `folder`; at the end none of its processes is left.
+
+    Raises:
+        CannotRun: It cannot be started.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "log").open("wb") as log:
         try:
@@ -69,7 +74,7 @@ def running(words: Sequence[str], *, environment: Mapping[str, str], folder: Pat
         except OSError as error:
             raise CannotRun(f"`{words[0]}`: {error}") from error
     try:
-        yield
+        yield Server(process=server, log=folder / "log")
     finally:
         _end(server)
 
@@ -86,18 +91,49 @@ def _end(server: "subprocess.Popen[bytes]") -> None:
         server.wait()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A process that was started here."""
+
+    process: "subprocess.Popen[bytes]"
+    log: Path
+
+    def wait_until(self, answers: Callable[[], bool]) -> None:
+        """Until it answers.
+
+        Raises:
+            CannotRun: It ended, or does not answer in time; with the end of its log.
+        """
+        wait_until(lambda: answers() or self.process.poll() is not None, log=self.log)
+        if self.process.poll() is not None:
+            raise CannotRun(f"it ended with code {self.process.returncode}: {_tail(self.log)}")
+
+
 def wait_until(answers: Callable[[], bool], *, log: Path) -> None:
-    """Until a server answers.
+    """Until someone else's server answers.
 
     Raises:
-        CannotRun: It does not, within two minutes; with the end of its log.
+        CannotRun: It does not, within five minutes; with the end of its log.
     """
     deadline_s = time.monotonic() + _READY_S
     while not answers():
         if time.monotonic() > deadline_s:
-            tail = log.read_text(errors="replace")[-_TAIL_CHARACTERS:]
-            raise CannotRun(f"no right answer within {_READY_S:.0f} s; the end of its log: {tail}")
+            raise CannotRun(f"no right answer within {_READY_S:.0f} s; the end of its log: {_tail(log)}")
         time.sleep(0.2)
+
+
+def cpu_seconds(pids: Iterable[int]) -> float:
+    """Processor time of these processes and their children so far."""
+    total = 0.0
+    for process in {process.pid: process for pid in pids for process in family(pid)}.values():
+        with contextlib.suppress(psutil.Error):
+            times = process.cpu_times()
+            total += times.user + times.system
+    return total
+
+
+def _tail(log: Path) -> str:
+    return log.read_text(errors="replace")[-_TAIL_CHARACTERS:]
 
 
 def free_port() -> int:

@@ -12,7 +12,7 @@ import numpy as np
 import requests
 from drivers import Target
 from forest import MODEL, Forest
-from servers import free_port, install, running, wait_until
+from servers import Server, free_port, install, running
 
 from slipway.oip import open_inference_pb2 as pb
 from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
@@ -54,8 +54,8 @@ def raw_grpc(workshop: Workshop) -> Iterator[Mapping[str, Target]]:
     python = _programs("raw_grpc", workshop) / "python"
     script = PEERS / "raw_grpc" / "raw_server.py"
     words = [str(python), str(script), str(port), str(workshop.forest.onnx)]
-    with running(words, environment=_ONE_THREAD | {"PYTHONPATH": str(ROOT)}, folder=folder):
-        yield {"raw_grpc": _grpc_target(port, workshop.forest, folder=folder)}
+    with running(words, environment=_ONE_THREAD | {"PYTHONPATH": str(ROOT)}, folder=folder) as server:
+        yield {"raw_grpc": _grpc_target(port, workshop.forest, server=server)}
 
 
 def ray_serve(name: str, flags: Mapping[str, str]) -> Site:
@@ -68,8 +68,8 @@ def ray_serve(name: str, flags: Mapping[str, str]) -> Site:
         script = PEERS / "ray_serve" / "ray_app.py"
         words = [str(python), str(script), str(port), str(free_port()), str(workshop.forest.onnx)]
         environment = {**_ONE_THREAD, **_RAY, **flags, "PYTHONPATH": str(ROOT)}
-        with running([*words, str(folder / "ray")], environment=environment, folder=folder):
-            yield {name: _grpc_target(port, workshop.forest, folder=folder)}
+        with running([*words, str(folder / "ray")], environment=environment, folder=folder) as server:
+            yield {name: _grpc_target(port, workshop.forest, server=server)}
 
     return site
 
@@ -83,8 +83,8 @@ def mlserver(name: str, workers: int) -> Site:
         write_mlserver(folder, workshop.forest, port=port, workers=workers)
         environment = _ONE_THREAD | {"PYTHONPATH": str(PEERS / "mlserver")}
         words = [str(_programs("mlserver", workshop) / "mlserver"), "start", str(folder)]
-        with running(words, environment=environment, folder=folder):
-            yield {name: _grpc_target(port, workshop.forest, folder=folder)}
+        with running(words, environment=environment, folder=folder) as server:
+            yield {name: _grpc_target(port, workshop.forest, server=server)}
 
     return site
 
@@ -124,9 +124,9 @@ def bentoml(workshop: Workshop) -> Iterator[Mapping[str, Target]]:
     }
     url = f"http://{LOOPBACK}:{port}/infer"
     words += ["--working-dir", str(PEERS / "bentoml")]
-    with running(words, environment=environment, folder=folder):
-        wait_until(lambda: _http_is_right(url, workshop.forest), log=folder / "log")
-        yield {"bentoml": Target(address=url, body=workshop.forest.json_body)}
+    with running(words, environment=environment, folder=folder) as server:
+        server.wait_until(lambda: _http_is_right(url, workshop.forest))
+        yield {"bentoml": Target(address=url, body=workshop.forest.json_body, pids=(server.process.pid,))}
 
 
 SITES: Final[Mapping[str, Site]] = {
@@ -162,9 +162,9 @@ def _http_is_right(url: str, forest: Forest) -> bool:
     return answer.ok and forest.is_right(answer.json()["probabilities"])
 
 
-def _grpc_target(port: int, forest: Forest, *, folder: Path) -> Target:
-    target = Target(address=f"{LOOPBACK}:{port}", body=forest.grpc_body)
-    wait_until(lambda: grpc_is_right(target, forest), log=folder / "log")
+def _grpc_target(port: int, forest: Forest, *, server: Server) -> Target:
+    target = Target(address=f"{LOOPBACK}:{port}", body=forest.grpc_body, pids=(server.process.pid,))
+    server.wait_until(lambda: grpc_is_right(target, forest))
     return target
 
 

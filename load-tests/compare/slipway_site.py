@@ -19,6 +19,7 @@ from sites import LOOPBACK, ROOT, Site, Workshop, grpc_is_right
 from slipway.cli.control_plane import ControlPlane
 from slipway.ports import ports
 from slipway.stack.environment import cli_environment
+from slipway.stack.processes import listeners
 from slipway.v1.inference_pb2 import GetVersionRequest
 from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
 
@@ -106,9 +107,17 @@ def slipway(whole_stack: bool) -> Site:
             if not whole_stack:
                 stack.tell("down", "rollout")
             beside = stack.running_parts()
-            targets = {"gateway": gateway, "replica": stack.replica(version)}
-            yield {name: replace(target, beside=beside) for name, target in targets.items()}
+            replica = stack.replica(version)
+            pids = {"gateway": _holders(gateway, replica), "replica": _holders(replica)}
+            targets = {"gateway": gateway, "replica": replica}
+            yield {name: replace(it, beside=beside, pids=pids[name]) for name, it in targets.items()}
         finally:
             stack.tell("down")
 
     return site
+
+
+def _holders(*targets: Target) -> tuple[int, ...]:
+    """The processes that listen where the targets are."""
+    found = listeners([int(target.address.rpartition(":")[2]) for target in targets])
+    return tuple(pid for pid in found.values() if pid is not None)

@@ -18,6 +18,7 @@ from ray.serve.config import gRPCOptions
 from slipway.oip import open_inference_pb2 as pb
 
 REGISTER: Final = "slipway.oip.open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server"
+ATTEMPTS: Final = 3
 
 
 @serve.deployment(num_replicas=1, max_ongoing_requests=256, ray_actor_options={"num_cpus": 0.5})
@@ -42,17 +43,29 @@ class Forest:
         return answer
 
 
+def start_cluster(folder: str) -> None:
+    """One node. It gives its own node 30 s to appear, fixed in its source: too little on a busy machine."""
+    for attempt in range(ATTEMPTS):
+        try:
+            ray.init(
+                num_cpus=2,
+                _node_ip_address="127.0.0.1",
+                _temp_dir=folder,
+                include_dashboard=False,
+                log_to_driver=False,
+                object_store_memory=160 * 1024 * 1024,
+            )
+            return
+        except Exception:  # it is what Ray raises
+            ray.shutdown()
+            if attempt == ATTEMPTS - 1:
+                raise
+
+
 def main(grpc_port: str, http_port: str, path: str, folder: str) -> None:
-    """Start a cluster of one node and serve until the process is ended."""
+    """Serve until the process is ended."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    ray.init(
-        num_cpus=2,
-        _node_ip_address="127.0.0.1",
-        _temp_dir=folder,
-        include_dashboard=False,
-        log_to_driver=False,
-        object_store_memory=160 * 1024 * 1024,
-    )
+    start_cluster(folder)
     try:
         grpc_options = gRPCOptions(port=int(grpc_port), grpc_servicer_functions=[REGISTER])
         serve.start(http_options={"host": "127.0.0.1", "port": int(http_port)}, grpc_options=grpc_options)
