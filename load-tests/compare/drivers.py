@@ -77,7 +77,7 @@ class Drivers:
             *(("-c", str(load.in_flight)) if load.in_flight else _open_loop(load)),
             target.address,
         ]
-        return _read_ghz(command(words, within_s=seconds + _GRACE_S))
+        return read_ghz(command(words, within_s=seconds + _GRACE_S))
 
     def http(self, target: Target, load: Load, *, seconds: float) -> Figures:
         """Load an HTTP server; one connection a caller."""
@@ -89,7 +89,7 @@ class Drivers:
             *(f"-H={name}: {value}" for name, value in target.metadata.items()),
             target.address,
         ]
-        return _read_hey(command(words, within_s=seconds + _GRACE_S), seconds=seconds)
+        return read_hey(command(words, within_s=seconds + _GRACE_S), seconds=seconds)
 
 
 def install_drivers(cache: Path) -> Drivers:
@@ -115,14 +115,24 @@ def _open_loop(load: Load) -> tuple[str, ...]:
     return ("--async", "-c", str(CONNECTIONS), "--rps", str(load.rate_per_s))
 
 
-def _read_ghz(text: str) -> Figures:
+def read_ghz(text: str) -> Figures:
+    """Figures of ghz's JSON.
+
+    Raises:
+        CannotRun: Nothing was answered well.
+    """
     report: dict[str, Any] = json.loads(text)
     details = report["details"] or []
     good = [call["latency"] / 1e6 for call in details if call["status"] == "OK"]
     return _figures(good, total=report["count"], seconds=report["total"] / 1e9)
 
 
-def _read_hey(text: str, *, seconds: float) -> Figures:
+def read_hey(text: str, *, seconds: float) -> Figures:
+    """Figures of hey's CSV.
+
+    Raises:
+        CannotRun: Nothing was answered well.
+    """
     rows = list(csv.DictReader(io.StringIO(text)))
     good = [float(row["response-time"]) * 1000 for row in rows if row["status-code"] == "200"]
     return _figures(good, total=len(rows), seconds=seconds)

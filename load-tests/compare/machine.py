@@ -4,7 +4,7 @@ import datetime
 import os
 import platform
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from drivers import CONNECTIONS, GHZ, HEY
 from rounds import Pace
 from sites import PEERS, ROOT
 
+_QUIET: Final = 0.1
 _NAMED: Final = {"ray_serve": "ray", "mlserver": "mlserver", "bentoml": "bentoml", "raw_grpc": "grpcio"}
 
 
@@ -28,7 +29,7 @@ def today() -> str:
     return datetime.datetime.now(tz=datetime.UTC).date().isoformat()
 
 
-def head(pace: Pace, *, load_averages: list[float]) -> Iterator[str]:
+def head(pace: Pace, *, others: Sequence[float]) -> Iterator[str]:
     """The first lines of a report."""
     memory_gib = psutil.virtual_memory().total / 2**30
     yield f"# The gateway beside its peers, {today()}, commit {commit()}"
@@ -48,8 +49,12 @@ def head(pace: Pace, *, load_averages: list[float]) -> Iterator[str]:
         f"- rounds: {pace.rounds}, in another order each, {pace.seconds:g} s a load after a warm-up of "
         f"{pace.warm_up_s:g} s; the figures are medians over the rounds"
     )
-    low, high = min(load_averages, default=0), max(load_averages, default=0)
-    yield f"- load average of the machine before each load: {low:.1f} to {high:.1f}"
+    yield (
+        f"- other work on the machine before the turns: {min(others, default=0):.0%} to "
+        f"{max(others, default=0):.0%} of its processors"
+    )
+    if max(others, default=0) > _QUIET:
+        yield "- **provisional**: the machine was not quiet; only the proportions mean something"
     yield (
         "- model: 100 trees, 30 features, one row a request, ONNX Runtime with one thread; Slipway with key "
         "check, validation and standard records, cache off"

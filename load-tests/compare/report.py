@@ -39,17 +39,16 @@ class Results:
             yield f"{_TITLES[contestant]}, {example.load.title}", " ".join(reason.split())
 
 
-def page(results: Sequence[Results], *, head: Sequence[str], plot: str) -> str:
-    """The whole report."""
+def page(results: Sequence[Results], *, head: Sequence[str], name: str) -> str:
+    """The whole report; its pictures are `<name>-<scenario>.png`."""
     parts = [*head]
     for found in results:
         parts += ["", f"## {found.scenario.title}", "", *_beside(found), *_tables(found)]
         goals = [goal for goal in GOALS if goal.scenario == found.scenario.name]
         if goals:
             parts += ["", "What was aimed at:", "", *_goals(goals, found)]
-        if found.scenario.name == results[0].scenario.name:
-            parts += ["", f"![throughput and p99 against concurrency]({plot})"]
-        parts += [f"\n- left out: {who}: {why}" for who, why in found.reasons()]
+        parts += ["", f"![throughput and p99 against concurrency]({name}-{found.scenario.name}.png)", ""]
+        parts += [f"- left out: {who}: {why}" for who, why in found.reasons()]
     return "\n".join(parts) + "\n"
 
 

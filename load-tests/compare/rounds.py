@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from drivers import Drivers, Figures, Target
 from scenarios import CONTESTANTS, SLIPWAY, Contestant, Load, Scenario
-from servers import CannotRun, cpu_seconds, load_average
+from servers import CannotRun, busy_share, cpu_seconds
 from sites import SITES, Site, Workshop
 from slipway_site import slipway
 
@@ -31,12 +31,18 @@ class Pace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measured:
-    """One load of one contestant in one round; `reason` says why there are no figures."""
+    """One load of one contestant in one round.
+
+    Attributes:
+        reason: Why there are no figures.
+        others: Share of the processors that was busy before the turn, when nothing of it ran yet.
+        beside: Parts of Slipway that ran meanwhile.
+    """
 
     contestant: str
     load: Load
     round: int
-    load_average: float
+    others: float
     figures: Figures | None = None
     reason: str = ""
     beside: tuple[str, ...] = ()
@@ -69,44 +75,32 @@ class Referee:
         return found
 
     def _turn(self, site: Site, contestants: Sequence[Contestant], *, number: int) -> list[Measured]:
-        self.say(f"round {number + 1} of {self.pace.rounds}: {', '.join(c.title for c in contestants)}")
+        others = busy_share()
+        self.say(
+            f"round {number + 1} of {self.pace.rounds}: {', '.join(c.title for c in contestants)} "
+            f"({others:.0%} of the machine busy with other work)"
+        )
+        blank = Measured(contestant="", load=Load(), round=number, others=others)
         found: list[Measured] = []
         try:
             with site(self.workshop) as targets:
                 for contestant in contestants:
-                    self._one(contestant, targets, load=_WARM_UP, number=number, seconds=self.pace.warm_up_s)
+                    warm_up = replace(blank, load=_WARM_UP)
+                    self._one(contestant, targets, blank=warm_up, seconds=self.pace.warm_up_s)
                 for load in self.scenario.loads:
-                    found += [
-                        self._one(c, targets, load=load, number=number, seconds=self.pace.seconds)
-                        for c in contestants
-                    ]
+                    it = replace(blank, load=load)
+                    found += [self._one(c, targets, blank=it, seconds=self.pace.seconds) for c in contestants]
         except (CannotRun, SlipwayError, OSError) as error:
             self.say(f"  left out: {error}")
-            found += [
-                Measured(contestant=c.name, load=load, round=number, load_average=0, reason=str(error))
-                for c in contestants
-                for load in self.scenario.loads
-            ]
+            found += [replace(blank, contestant=c.name, reason=str(error)) for c in contestants]
         return found
 
     def _one(
-        self,
-        contestant: Contestant,
-        targets: Mapping[str, Target],
-        *,
-        load: Load,
-        number: int,
-        seconds: float,
+        self, contestant: Contestant, targets: Mapping[str, Target], *, blank: Measured, seconds: float
     ) -> Measured:
-        target = targets[contestant.name]
+        target, load = targets[contestant.name], blank.load
         drive = self.drivers.grpc if contestant.protocol == "grpc" else self.drivers.http
-        blank = Measured(
-            contestant=contestant.name,
-            load=load,
-            round=number,
-            load_average=load_average(),
-            beside=target.beside,
-        )
+        blank = replace(blank, contestant=contestant.name, beside=target.beside)
         before_s = cpu_seconds(target.pids)
         try:
             figures = drive(target, load, seconds=seconds)

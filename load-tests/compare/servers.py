@@ -143,6 +143,6 @@ def free_port() -> int:
         return int(it.getsockname()[1])
 
 
-def load_average() -> float:
-    """Of the last minute."""
-    return psutil.getloadavg()[0]
+def busy_share() -> float:
+    """How much of the processors is busy right now, 0..1: asked before a turn, it is others' work."""
+    return psutil.cpu_percent(interval=1.0) / 100

@@ -25,6 +25,7 @@ from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
 
 _SLIPWAY: Final = str(ROOT / ".venv" / "bin" / "slipway")
 _NEEDED: Final = ("gateway", "inference", "rollout")
+_MARK: Final = "made-by-compare"
 _WITHIN_S: Final = 400.0
 _BACKLOG: Final = re.compile(r"^slipway_gateway_spool_backlog_bytes\S* (\S+)$", re.MULTILINE)
 
@@ -41,6 +42,18 @@ class LocalStack:
             "SLIPWAY_PORT_OFFSET": str(workshop.port_offset),
         }
         self._ports = ports(self._environ)
+
+    def empty(self) -> None:
+        """Begin anew: what an earlier run left would be read by the consumers of this one.
+
+        Raises:
+            CannotRun: The folder holds something that no such run has made.
+        """
+        home, mark = self._workshop.home, self._workshop.home / _MARK
+        if home.is_dir() and any(home.iterdir()) and not mark.is_file():
+            raise CannotRun(f"{home} is not empty and not of an earlier comparison; choose another --home")
+        self.tell("reset", "--yes")
+        mark.touch()
 
     def tell(self, *words: str) -> str:
         """Run one `slipway` command."""
