@@ -5,6 +5,7 @@ import dataclasses
 import json
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -43,6 +44,7 @@ def main() -> None:
     if arguments.list:
         print("\n".join(f"{c.name:22s}{c.title}" for c in CONTESTANTS))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
     try:
         results = _measure(arguments)
     except CannotRun as error:

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -34,11 +35,22 @@ def install(name: str, requirements: Path, *, cache: Path) -> Path:
     if stamp.is_file() and stamp.read_text() == wanted:
         return programs
     folder.parent.mkdir(parents=True, exist_ok=True)
-    command(["uv", "venv", "-q", "--allow-existing", "--python", "3.11", str(folder)], within_s=_INSTALL_S)
-    sync = ["uv", "pip", "sync", "-q", "--python", str(programs / "python"), str(requirements)]
+    uv = _find_uv(cache)
+    command([uv, "venv", "-q", "--allow-existing", "--python", "3.11", str(folder)], within_s=_INSTALL_S)
+    sync = [uv, "pip", "sync", "-q", "--python", str(programs / "python"), str(requirements)]
     command(sync, within_s=_INSTALL_S)
     stamp.write_text(wanted)
     return programs
+
+
+def _find_uv(cache: Path) -> str:
+    """Where `scripts/setup` finds or puts it."""
+    found = shutil.which(
+        "uv", path=f"{os.environ['PATH']}:{Path.home() / '.local' / 'bin'}:{cache / 'uv' / 'bin'}"
+    )
+    if found is None:
+        raise CannotRun("there is no uv to make environments with; `./scripts/setup` installs it")
+    return found
 
 
 def command(words: Sequence[str], *, within_s: float, environment: Mapping[str, str] | None = None) -> str:
