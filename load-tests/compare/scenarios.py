@@ -1,0 +1,140 @@
+"""What is compared, as data: who takes part, under which loads, beside which services."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One way of loading a target.
+
+    Attributes:
+        in_flight: Closed loop: so many calls are always under way. 0 for an open loop.
+        rate_per_s: Open loop: calls start at this rate, whether or not earlier ones have ended.
+    """
+
+    in_flight: int = 0
+    rate_per_s: int = 0
+
+    @property
+    def title(self) -> str:
+        """As it stands in a table."""
+        if self.in_flight:
+            return f"{self.in_flight} in flight"
+        return f"{self.rate_per_s} calls/s offered" if self.rate_per_s else "every load"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contestant:
+    """Who is measured.
+
+    Attributes:
+        site: What has to run for it. Contestants of one site run beside each other and take turns.
+        protocol: Which driver loads it.
+    """
+
+    name: str
+    title: str
+    site: str
+    protocol: Literal["grpc", "http"] = "grpc"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One table of the report.
+
+    Attributes:
+        whole_stack: Whether all parts of Slipway run meanwhile, or only what a prediction needs.
+        reference: The contestant to which the others are put in proportion.
+    """
+
+    name: str
+    title: str
+    contestants: tuple[str, ...]
+    loads: tuple[Load, ...]
+    whole_stack: bool = False
+    reference: str = "gateway"
+
+
+SLIPWAY: Final = "slipway"
+
+CONTESTANTS: Final = (
+    Contestant(name="gateway", title="Slipway: gateway and replica", site=SLIPWAY),
+    Contestant(name="replica", title="Slipway's replica, called directly", site=SLIPWAY),
+    Contestant(name="raw_grpc", title="raw grpc.aio + uvloop, model in process", site="raw_grpc"),
+    Contestant(name="ray_tuned", title="Ray Serve gRPC, tuned", site="ray_tuned"),
+    Contestant(name="ray_installed", title="Ray Serve gRPC, as installed", site="ray_installed"),
+    Contestant(name="mlserver_in_process", title="MLServer, parallel_workers 0", site="mlserver_in_process"),
+    Contestant(name="mlserver_worker", title="MLServer, parallel_workers 1", site="mlserver_worker"),
+    Contestant(name="bentoml", title="BentoML over HTTP", site="bentoml", protocol="http"),
+)
+
+CLOSED: Final = tuple(Load(in_flight=n) for n in (1, 16, 32, 128))
+OPEN: Final = (Load(rate_per_s=500), Load(rate_per_s=2000))
+
+SCENARIOS: Final = (
+    # First, while the consumers have no history to catch up with.
+    Scenario(
+        name="whole_stack",
+        title="The whole stack runs",
+        contestants=("gateway", "replica"),
+        loads=CLOSED + OPEN,
+        whole_stack=True,
+    ),
+    Scenario(
+        name="peers",
+        title="Beside the peers; Slipway's stream consumers are stopped",
+        contestants=tuple(contestant.name for contestant in CONTESTANTS),
+        loads=CLOSED + OPEN,
+    ),
+    # The next tables stand here: cache hits (a model that costs 5 ms) and REST (binary tensors).
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """A figure that is wanted: a contestant's, divided by another's (ratio) or less it (difference)."""
+
+    title: str
+    against: str
+    load: Load
+    column: str
+    wanted: float
+    is_ratio: bool = True
+    contestant: str = "gateway"
+    scenario: str = "peers"
+
+
+def _throughput(against: str, title: str, wanted: float) -> Goal:
+    return Goal(
+        title=f"throughput at 128 in flight against {title}",
+        against=against,
+        load=Load(in_flight=128),
+        column="rate_per_s",
+        wanted=wanted,
+    )
+
+
+GOALS: Final = (
+    _throughput("ray_tuned", "tuned Ray Serve", 1.4),
+    _throughput("ray_installed", "Ray Serve as installed", 5.0),
+    _throughput("mlserver_in_process", "MLServer in process", 1.0),
+    _throughput("mlserver_worker", "MLServer with a worker", 2.0),
+    _throughput("raw_grpc", "raw grpc.aio", 0.5),
+    Goal(
+        title="p50 added to a direct call, 1 in flight",
+        against="replica",
+        load=Load(in_flight=1),
+        column="p50_ms",
+        wanted=0.6,
+        is_ratio=False,
+    ),
+    Goal(
+        title="p99 added to a direct call, 16 in flight",
+        against="replica",
+        load=Load(in_flight=16),
+        column="p99_ms",
+        wanted=4.0,
+        is_ratio=False,
+    ),
+)

@@ -1,0 +1,136 @@
+"""Slipway as its users run it: its own local stack, a registered model, an API key."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import requests
+from drivers import Target
+from forest import MODEL
+from servers import CannotRun, command, wait_until
+from sites import LOOPBACK, ROOT, Site, Workshop, grpc_is_right
+
+from slipway.cli.control_plane import ControlPlane
+from slipway.ports import ports
+from slipway.stack.environment import cli_environment
+from slipway.stack.processes import listeners
+from slipway.v1.inference_pb2 import GetVersionRequest
+from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
+
+_SLIPWAY: Final = str(ROOT / ".venv" / "bin" / "slipway")
+_NEEDED: Final = ("gateway", "inference", "rollout")
+_MARK: Final = "made-by-compare"
+_WITHIN_S: Final = 400.0
+_BACKLOG: Final = re.compile(r"^slipway_gateway_spool_backlog_bytes\S* (\S+)$", re.MULTILINE)
+
+
+class LocalStack:
+    """The stack of one home directory, told what to do by the `slipway` command."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._workshop = workshop
+        self._environ = {
+            **os.environ,
+            "SLIPWAY_HOME": str(workshop.home),
+            "SLIPWAY_CACHE": str(workshop.cache),
+            "SLIPWAY_PORT_OFFSET": str(workshop.port_offset),
+        }
+        self._ports = ports(self._environ)
+
+    def empty(self) -> None:
+        """Begin anew: what an earlier run left would be read by the consumers of this one.
+
+        Raises:
+            CannotRun: The folder holds something that no such run has made.
+        """
+        home, mark = self._workshop.home, self._workshop.home / _MARK
+        if home.is_dir() and any(home.iterdir()) and not mark.is_file():
+            raise CannotRun(f"{home} is not empty and not of an earlier comparison; choose another --home")
+        self.tell("reset", "--yes")
+        mark.touch()
+
+    def tell(self, *words: str) -> str:
+        """Run one `slipway` command."""
+        return command([_SLIPWAY, *words], within_s=_WITHIN_S, environment=self._environ)
+
+    def champion(self) -> str:
+        """The version that serves, registered and rolled out if there is none yet."""
+        forest = self._workshop.forest
+        self.tell("apply", "-f", str(forest.spec))
+        if not self._serving():
+            self.tell("register", MODEL, str(forest.onnx), "--sample", str(forest.sample))
+        return self._serving()
+
+    def _serving(self) -> str:
+        listed: list[dict[str, Any]] = json.loads(self.tell("models", "--json"))
+        return next((str(row["champion"]) for row in listed if row["model"] == MODEL), "")
+
+    def gateway(self) -> Target:
+        """The public port, with a fresh key."""
+        made = json.loads(self.tell("keys", "create", "compare", "--json"))
+        return Target(
+            address=f"{LOOPBACK}:{self._ports['gateway_grpc']}",
+            body=self._workshop.forest.grpc_body,
+            metadata={"authorization": f"Bearer {made['key']}"},
+            settled=self._has_shipped_all,
+        )
+
+    def replica(self, version: str) -> Target:
+        """The port of the replica behind it."""
+        plane = ControlPlane({**cli_environment(self._environ)})
+        request = GetVersionRequest(model=MODEL, version=version)
+        listed = asyncio.run(
+            plane.call("inference", InferenceDirectoryStub, lambda stub, how: stub.GetVersion(request, **how))
+        )
+        if not listed.targets:
+            raise CannotRun(f"no replica of version {version} is listed: {listed.state} {listed.message}")
+        return Target(address=listed.targets[0], body=self._workshop.forest.grpc_body)
+
+    def running_parts(self) -> tuple[str, ...]:
+        """What runs right now."""
+        report = json.loads(self.tell("status", "--json"))
+        return tuple(part["name"] for part in report["parts"] if part["state"] == "ready")
+
+    def log(self, part: str) -> Path:
+        """Where a part's log stands."""
+        return self._workshop.home / "logs" / f"{part}.log"
+
+    def _has_shipped_all(self) -> bool:
+        url = f"http://{LOOPBACK}:{self._ports['gateway_http']}/metrics"
+        return sum(float(value) for value in _BACKLOG.findall(requests.get(url, timeout=5).text)) == 0
+
+
+def slipway(whole_stack: bool) -> Site:
+    """Gateway and replica; with or without the parts that a prediction does not need."""
+
+    @contextmanager
+    def site(workshop: Workshop) -> Iterator[Mapping[str, Target]]:
+        stack = LocalStack(workshop)
+        try:
+            stack.tell("up", *(() if whole_stack else _NEEDED))
+            version = stack.champion()
+            gateway, forest = stack.gateway(), workshop.forest
+            wait_until(lambda: grpc_is_right(gateway, forest), log=stack.log("gateway"))
+            if not whole_stack:
+                stack.tell("down", "rollout")
+            beside = stack.running_parts()
+            replica = stack.replica(version)
+            pids = {"gateway": _holders(gateway, replica), "replica": _holders(replica)}
+            targets = {"gateway": gateway, "replica": replica}
+            yield {name: replace(it, beside=beside, pids=pids[name]) for name, it in targets.items()}
+        finally:
+            stack.tell("down")
+
+    return site
+
+
+def _holders(*targets: Target) -> tuple[int, ...]:
+    """The processes that listen where the targets are."""
+    found = listeners([int(target.address.rpartition(":")[2]) for target in targets])
+    return tuple(pid for pid in found.values() if pid is not None)
