@@ -17,6 +17,7 @@ def settings(**fields: Any) -> Settings:
         "postgres_dsn": "p",
         "admin_port": 3,
         "inference_target": "i",
+        "jobs_target": "j",
     }
     return Settings(**{**values, **fields})
 
