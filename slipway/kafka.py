@@ -19,6 +19,7 @@ from prometheus_client import Counter
 from slipway.envelope import Event, Outgoing, decode
 from slipway.errors import InvalidInput, SlipwayError, Unavailable
 from slipway.kafka_batches import batches_of
+from slipway.kafka_precedence import Precedence
 from slipway.topics import dead_letter_topic
 
 log = logging.getLogger(__name__)
@@ -127,12 +128,15 @@ class Subscription:
     `instance` names this member of the group for good (KIP-345): killed and started again it takes its own
     place at once, where a nameless one waits until the broker has given up its predecessor. No two
     processes of a group may share a name; "" is nameless.
+
+    The topics of `first` are read up before the others.
     """
 
     bootstrap: str
     group: str
     topics: tuple[str, ...]
     instance: str = ""
+    first: tuple[str, ...] = ()
     max_batch: int = 500
 
 
@@ -164,10 +168,12 @@ class ConsumerLoop:
             max_poll_interval_ms=300_000,
         )
         await connect(consumer.start)
+        precedence, loop = Precedence(s.first, bearable=s.max_batch), asyncio.get_running_loop()
         self._is_ready = True
         try:
             while not stop.is_set():
-                batches = await consumer.getmany(timeout_ms=POLL_MS, max_records=s.max_batch)
+                due = await precedence.due(consumer, loop.time())
+                batches = await consumer.getmany(*due, timeout_ms=POLL_MS, max_records=s.max_batch)
                 records = [record for batch in batches.values() for record in batch]
                 if records:
                     await self._until_handled(records, stop)

@@ -18,6 +18,8 @@ class FeedbackConsumer:
             group=settings.consumer_group,
             instance=settings.instance,
             topics=("predictions", "feedback"),
+            # Feedback whose prediction is not known yet is parked, and there is room for so much only.
+            first=("predictions",),
             max_batch=settings.batch_messages,
         )
         self._loop = ConsumerLoop(subscription, joiner.handle, dead_letters=producer)

@@ -36,7 +36,7 @@ _unused = iter(range(20))
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     folder = tmp_path_factory.mktemp("feedback")
-    with bench.feedback_service(folder, SLIPWAY_MAX_PARKED_PER_TENANT="5") as it:
+    with bench.feedback_service(folder, SLIPWAY_MAX_PARKED_PER_TENANT="200") as it:
         bootstrap, group = it.environment["SLIPWAY_KAFKA_BOOTSTRAP"], it.environment["SLIPWAY_CONSUMER_GROUP"]
         specs = {
             name: SPEC.format(name=name, **KINDS.get(kind, KINDS["binary"])) for kind, name in MODELS.items()
@@ -217,9 +217,9 @@ async def test_a_record_that_contradicts_itself_harms_no_neighbour(it: Bench) ->
 
 
 async def test_parked_feedback_is_bounded_per_tenant(it: Bench) -> None:
-    for _ in range(7):
+    for _ in range(202):
         await it.send(prediction_id=new_id(), model=it.model, label="1")
-    await it.reaches(parked=5, quarantined_by_reason={"too_many_parked": 2})
+    await it.reaches(parked=200, quarantined_by_reason={"too_many_parked": 2})
     await it.database.execute("DELETE FROM parked")
 
 
