@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PredictionContext(_message.Message):
-    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "attempts", "intended_version")
+    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "intended_version")
     PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -29,7 +29,6 @@ class PredictionContext(_message.Message):
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     CACHE_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
-    ATTEMPTS_FIELD_NUMBER: _ClassVar[int]
     INTENDED_VERSION_FIELD_NUMBER: _ClassVar[int]
     prediction_id: str
     tenant: str
@@ -48,9 +47,8 @@ class PredictionContext(_message.Message):
     protocol: str
     cache: str
     degraded: str
-    attempts: int
     intended_version: str
-    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., attempts: _Optional[int] = ..., intended_version: _Optional[str] = ...) -> None: ...
+    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., intended_version: _Optional[str] = ...) -> None: ...
 
 class PredictionServed(_message.Message):
     __slots__ = ("context", "payload", "feature_bins", "flags")
