@@ -253,7 +253,7 @@ def test_requests_in_flight_are_answered_when_the_gateway_stops(gateway: Gateway
         async def ask_while_it_stops() -> list[int]:
             asking = [asyncio.to_thread(ask, gateway, body_of(ROW)) for _ in range(4)]
             tasks = [asyncio.ensure_future(it) for it in asking]
-            await asyncio.to_thread(wait_for, "requests in the queue", lambda: queued_rows(gateway) == 3)
+            await asyncio.to_thread(wait_for, "requests in flight", lambda: busy_slots(gateway) == 4)
             await asyncio.to_thread(gateway.service.terminate)
             return [answer.status_code for answer in await asyncio.gather(*tasks)]
 
@@ -262,8 +262,8 @@ def test_requests_in_flight_are_answered_when_the_gateway_stops(gateway: Gateway
     gateway.service.wait_ready()
 
 
-def queued_rows(gateway: Gateway) -> float:
-    """Rows that wait behind the call that runs."""
+def busy_slots(gateway: Gateway) -> float:
+    """Calls that run."""
     text = requests.get(f"{gateway.url}/metrics", timeout=5).text
-    found = re.findall(r"^slipway_gateway_queued_rows{.*} (\S+)$", text, re.MULTILINE)
+    found = re.findall(r"^slipway_gateway_slots_busy{.*} (\S+)$", text, re.MULTILINE)
     return sum(float(number) for number in found)
