@@ -24,7 +24,8 @@ _MAX_TOGETHER: Final = 64
 _MAX_WRITES: Final = 1024
 _MAX_WRITE_BYTES: Final = 8 * 1024 * 1024
 _LARGEST_BYTES: Final = 1024 * 1024
-_FAILURES: Final = (RedisError, OSError)
+# RuntimeError is what uvloop says of a connection that was closed under a write.
+_FAILURES: Final = (RedisError, OSError, RuntimeError)
 
 
 def connect(url: str) -> Redis:
