@@ -78,7 +78,11 @@ class ServiceProcess:
 
     def twin(self) -> "ServiceProcess":
         """A second process of the same kind on the same database."""
-        own = {"SLIPWAY_GRPC_PORT": str(free_port()), "SLIPWAY_HTTP_PORT": str(free_port())}
+        own = {
+            "SLIPWAY_GRPC_PORT": str(free_port()),
+            "SLIPWAY_HTTP_PORT": str(free_port()),
+            "SLIPWAY_INSTANCE": "twin",
+        }
         return replace(
             self, environment=self.environment | own, log=self.log.with_suffix(".twin"), process=None
         )
@@ -94,6 +98,7 @@ def own_service(name: str, folder: Path, **settings: str) -> Iterator[ServicePro
     for secret in _SECRETS:
         (folder / "secrets" / secret).write_text(secrets.token_hex(32))
     own = {
+        "SLIPWAY_INSTANCE": "test",  # started again it takes its place at once
         "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
         "SLIPWAY_STATE_DIR": str(folder),
         "SLIPWAY_GRPC_PORT": str(free_port()),
