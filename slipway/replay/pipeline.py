@@ -14,9 +14,15 @@ _POLL_S: Final = 0.02
 _CALL_DEADLINE_S: Final = 15.0
 
 
+# Compacted topics are followed without a group, and jobs are nobody's business here.
+_TOPICS: Final = tuple(
+    topic for topic in SOURCES if not topic.compacted and "jobs" not in (*topic.writers, *topic.readers)
+)
+
+
 def readers_by_topic() -> dict[str, tuple[str, ...]]:
-    """Which services read which topic; compacted topics are followed without a group."""
-    return {topic.name: topic.readers for topic in SOURCES if not topic.compacted}
+    """Which services read which topic of the loop."""
+    return {topic.name: topic.readers for topic in _TOPICS}
 
 
 def groups_of(reader: str, topic: str) -> tuple[str, str]:
@@ -37,10 +43,7 @@ class Pipeline:
         await asyncio.wait_for(self._admin.start(), _CALL_DEADLINE_S)
         await asyncio.wait_for(self._consumer.start(), _CALL_DEADLINE_S)
         self._partitions = [
-            TopicPartition(topic.name, p)
-            for topic in SOURCES
-            if not topic.compacted
-            for p in range(topic.partitions)
+            TopicPartition(topic.name, p) for topic in _TOPICS for p in range(topic.partitions)
         ]
 
     async def stop(self) -> None:
