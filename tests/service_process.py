@@ -78,11 +78,7 @@ class ServiceProcess:
 
     def twin(self) -> "ServiceProcess":
         """A second process of the same kind on the same database."""
-        own = {
-            "SLIPWAY_GRPC_PORT": str(free_port()),
-            "SLIPWAY_HTTP_PORT": str(free_port()),
-            "SLIPWAY_INSTANCE": "twin",
-        }
+        own = {"SLIPWAY_GRPC_PORT": str(free_port()), "SLIPWAY_HTTP_PORT": str(free_port())}
         return replace(
             self, environment=self.environment | own, log=self.log.with_suffix(".twin"), process=None
         )
@@ -98,7 +94,6 @@ def own_service(name: str, folder: Path, **settings: str) -> Iterator[ServicePro
     for secret in _SECRETS:
         (folder / "secrets" / secret).write_text(secrets.token_hex(32))
     own = {
-        "SLIPWAY_INSTANCE": "test",  # started again it takes its place at once
         "SLIPWAY_SECRETS_DIR": str(folder / "secrets"),
         "SLIPWAY_STATE_DIR": str(folder),
         "SLIPWAY_GRPC_PORT": str(free_port()),

@@ -76,6 +76,7 @@ def feedback_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
         own = {
             "SLIPWAY_POSTGRES_DSN": dsn,
             "SLIPWAY_CONSUMER_GROUP": f"test.feedback.{secrets.token_hex(4)}",
+            "SLIPWAY_INSTANCE": "test",  # started again it takes its place at once
             "SLIPWAY_HOUSEKEEPING_EVERY_S": "0.2",
         }
         with own_service("feedback", folder, **own, **settings) as service:
