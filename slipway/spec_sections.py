@@ -56,8 +56,6 @@ class Serving(Section):
         default=(), strict=False
     )  # tried in order when the version cannot answer
     default_answer: str | float | None = None  # what the fallback `default` says: a class or a number
-    recording: Literal["standard", "fsync", "broker"] = "standard"  # what an answer waits for
-    when_records_full: Literal["refuse", "count"] = "refuse"
 
 
 class Step(Section):
