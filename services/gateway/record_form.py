@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Final, TypeVar
 
 import numpy as np
-from google.protobuf.timestamp_pb2 import Timestamp
 from numpy.typing import NDArray
 
 from services.gateway.domain.batching import Columns
@@ -44,13 +43,17 @@ class RecordForm:
         self._heads: dict[int, Heads] = {}
         self._bins: dict[int, tuple[NDArray[np.uint8], NDArray[np.intp]]] = {}
 
+    def about(self, tenant: str, principal: str) -> PredictionContext:
+        """What the records of this arm to one caller have in common."""
+        about = PredictionContext(tenant=tenant, principal=principal)
+        about.MergeFrom(self._arm)
+        return about
+
     def context(self, own: PredictionContext, *, tenant: str, principal: str) -> bytes:
         """The context of a PredictionServed; `own` holds what no other prediction shares."""
         shared = self._contexts.get((tenant, principal))
         if shared is None:
-            about = PredictionContext(tenant=tenant, principal=principal)
-            about.MergeFrom(self._arm)
-            shared = PredictionServed(context=about).SerializeToString()
+            shared = PredictionServed(context=self.about(tenant, principal)).SerializeToString()
             _remember(self._contexts, (tenant, principal), shared, most=_MOST_CALLERS)
         return shared + PredictionServed(context=own).SerializeToString()
 
@@ -84,36 +87,6 @@ class RecordForm:
         filled = blank.copy()
         filled[places] = codes.ravel()
         return filled.tobytes()
-
-
-def own_context(
-    prediction_id: str,
-    *,
-    unit: str,
-    business_key: str,
-    request_id: str,
-    rows: int,
-    protocol: str,
-    degraded: str,
-    intended_version: str,
-    cached: str,
-    now_s: float,
-    latency_s: float,
-) -> PredictionContext:
-    """What no other prediction shares."""
-    return PredictionContext(
-        prediction_id=prediction_id,
-        unit=unit,
-        business_key=business_key,
-        request_id=request_id,
-        served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
-        latency_s=latency_s,
-        rows=rows,
-        protocol=protocol,
-        degraded=degraded,
-        intended_version=intended_version,
-        cache=cached,
-    )
 
 
 def _tensor_heads(specs: Sequence[TensorSpec], rows: int) -> tuple[bytes, ...]:

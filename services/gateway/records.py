@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
 
+from google.protobuf.timestamp_pb2 import Timestamp
+
 from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput
 from services.gateway.domain.coding import encode as encode_bins
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.routing import Arm
-from services.gateway.record_form import RecordForm, own_context
+from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
 from slipway.envelope import Outgoing, attributes, encode
 from slipway.topics import PREDICTIONS
@@ -60,15 +62,7 @@ def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s:
 
 def failed(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:
     """The record of a failure that reached an arm, packed for the spool."""
-    context = PredictionContext(
-        tenant=prediction.caller.tenant,
-        principal=prediction.caller.principal,
-        model=prediction.contract.model,
-        version=prediction.arm.version,
-        digest=prediction.arm.digest,
-        arm=prediction.arm.role,
-        route_epoch=prediction.route_epoch,
-    )
+    context = prediction.form.about(prediction.caller.tenant, prediction.caller.principal)
     context.MergeFrom(_own_context(prediction, now_s=now_s, latency_s=latency_s))
     record = PredictionFailed(context=context, code=code, message=message[:_MAX_MESSAGE])
     identity = prediction.prediction_id
@@ -76,18 +70,19 @@ def failed(prediction: Prediction, *, code: str, message: str, now_s: float, lat
 
 
 def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> PredictionContext:
-    return own_context(
-        prediction.prediction_id,
+    """What no other prediction shares."""
+    return PredictionContext(
+        prediction_id=prediction.prediction_id,
         unit=prediction.unit,
         business_key=prediction.business_key,
         request_id=prediction.request_id,
+        served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
+        latency_s=latency_s,
         rows=prediction.checked.rows,
         protocol=prediction.protocol,
         degraded=prediction.degraded,
         intended_version=prediction.intended_version,
-        cached=prediction.cached,
-        now_s=now_s,
-        latency_s=latency_s,
+        cache=prediction.cached,
     )
 
 
