@@ -51,9 +51,9 @@ def status_of(error: SlipwayError) -> int:
 
 
 def retry_headers(error: SlipwayError) -> dict[str, str]:
-    """`Retry-After` in whole seconds, where an error knows when to try again."""
+    """`Retry-After` in whole seconds, at least one, where an error knows when to try again."""
     if error.retry_after_s is not None:
-        return {"retry-after": str(ceil(error.retry_after_s))}
+        return {"retry-after": str(max(1, ceil(error.retry_after_s)))}
     return {}
 
 

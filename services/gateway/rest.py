@@ -2,7 +2,6 @@
 that came and the pipeline of a prediction."""
 
 import asyncio
-import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -20,7 +19,7 @@ from services.gateway.stages import AUTHENTICATE, PARSE, SERIALIZE
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.http_protocol import EXTENSION
 from slipway.signature import TensorSpec
-from slipway.web import Receive, Scope, Send, status_of
+from slipway.web import Receive, Scope, Send, retry_headers, status_of
 
 Reply = tuple[int, Headers, bytes]
 Handler = Callable[["_Call"], Awaitable[Reply]]
@@ -194,9 +193,7 @@ def resolve(path: str) -> tuple[str, str, str]:
 def refusal(error: SlipwayError) -> Reply:
     """What a caller is told of an error."""
     status, reply_headers, body = error_reply(status_of(error), str(error))
-    retry_after_s = getattr(error, "retry_after_s", None)
-    if retry_after_s is not None:
-        reply_headers.append((b"retry-after", b"%d" % max(1, math.ceil(retry_after_s))))
+    reply_headers += [(name.encode(), value.encode()) for name, value in retry_headers(error).items()]
     if status == 401:
         reply_headers.append(_CHALLENGE)
     return status, reply_headers, body
