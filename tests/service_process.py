@@ -76,6 +76,22 @@ class ServiceProcess:
         self.process.terminate()
         return self.process.wait(timeout=30)
 
+    @contextmanager
+    def restarted_with(self, **settings: str) -> Iterator[None]:
+        """Run with other settings for a while."""
+        before = self.environment
+        self._restart(before | settings)
+        try:
+            yield
+        finally:
+            self._restart(before)
+
+    def _restart(self, environment: dict[str, str]) -> None:
+        self.terminate()
+        self.environment = environment
+        self.start()
+        self.wait_ready()
+
     def twin(self) -> "ServiceProcess":
         """A second process of the same kind on the same database."""
         own = {"SLIPWAY_GRPC_PORT": str(free_port()), "SLIPWAY_HTTP_PORT": str(free_port())}

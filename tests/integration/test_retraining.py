@@ -281,7 +281,8 @@ async def test_only_the_newest_rows_are_kept(it: Bench) -> None:
 async def test_a_recipe_that_never_ends_is_ended(it: Bench) -> None:
     await it.apply("def fit(X, y, sample_weight, seed):\n    while True: pass\n")
     await it.register(parquet(rows(300)))
-    assert "did not end within 60 s" in (await it.train())[-1].insufficient.reason
+    with it.service.restarted_with(SLIPWAY_STEP_DEADLINE_S="15"):
+        assert "did not end within 15 s" in (await it.train())[-1].insufficient.reason
     await it.apply(GOOD, revision=2)
 
     async def blessed() -> bool:
