@@ -1,7 +1,8 @@
 """Coalescing: requests for one version that wait while it is busy go together when it is free.
 
-Work-conserving: nothing ever waits while a slot is free, so there is no window to tune. What is let in and
-who goes together is decided by `domain.lane_policy`; here are the tasks, the calls and the answers.
+Work-conserving: nothing waits while a slot is free, but for those that the busy event loop is about to take
+in; there is no window to tune. What is let in, who goes together and whether somebody is on the way is
+decided by `domain.lane_policy`; here are the tasks, the calls and the answers.
 """
 
 import asyncio
@@ -59,6 +60,7 @@ class Lane:
         self._slots = slots
         self._policy: LanePolicy[_Work] = LanePolicy()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._is_looking = False  # whether a dispatch is due in the next turn of the event loop
 
     @property
     def is_idle(self) -> bool:
@@ -146,10 +148,19 @@ class Lane:
         if not running.callers:
             running.task.cancel()  # which a call that has ended does not notice
 
+    def _look(self, contract: Contract) -> None:
+        self._is_looking = False
+        self._dispatch(contract)
+
     def _dispatch(self, contract: Contract) -> None:
         policy = self._policy
-        while policy.line.count and len(policy.running) < self._capacity(contract):
-            call, late = policy.start(contract, self._clock.monotonic_s())
+        while not self._is_looking and policy.line.count and len(policy.running) < self._capacity(contract):
+            now_s = self._clock.monotonic_s()
+            if policy.gathers(contract, now_s):
+                self._is_looking = True
+                asyncio.get_running_loop().call_soon(self._look, contract)
+                break
+            call, late = policy.start(contract, now_s)
             if late:
                 arm_metrics(contract.model, self.arm.version).unsent.inc(len(late))
                 _fail(late, DeadlineExceeded(_UNSENT))

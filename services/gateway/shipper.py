@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 1.0
 _SAVE_EVERY_S: Final = 0.2
+# A batch costs the gateway and the broker as much as some fifty records: a few wait for others, on disk.
+_SMALL: Final = 100
+_LINGER_S: Final = 0.05
 _RETRY_S: Final = 1.0
 _CLOSE_S: Final = 5.0
 
@@ -87,6 +90,8 @@ class Shipper:
                 await asyncio.to_thread(self._save)
                 last_save_s = loop.time()
             if messages:
+                if len(messages) < _SMALL and not stop.is_set():
+                    await asyncio.sleep(_LINGER_S)
                 continue
             if stop.is_set():
                 return

@@ -99,6 +99,22 @@ async def test_goes_at_once_while_a_slot_is_free_and_together_while_none_is() ->
     assert it.is_idle
 
 
+async def test_requests_that_enter_turn_by_turn_go_together_where_calls_have_had_company() -> None:
+    upstream = Upstream()
+    it = lane(upstream)
+    for _ in range(8):
+        upstream.gate.clear()
+        tasks = await started(*(submit(it, n) for n in range(4)))
+        upstream.gate.set()
+        await asyncio.gather(*tasks)
+    upstream.calls.clear()
+    arriving = []
+    for n in range(3):
+        arriving += await started(submit(it, n))
+    assert await asyncio.gather(*arriving) == [[0], [2], [4]]
+    assert len(upstream.calls) < 3
+
+
 async def test_a_joint_call_has_no_more_rows_than_the_spec_says() -> None:
     upstream = Upstream()
     it = lane(upstream)

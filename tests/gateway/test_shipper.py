@@ -12,12 +12,14 @@ class Broker:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
+        self.batches = 0
         self.is_away = False
 
     async def publish(self, messages: list[Outgoing], /) -> None:
         if self.is_away:
             raise Unavailable("away")
         self.keys += [m.key for m in messages]
+        self.batches += 1
 
 
 def spool_with(folder: Path, *keys: str) -> Spool:
@@ -37,6 +39,22 @@ async def test_ships_everything_before_it_stops(tmp_path: Path) -> None:
     broker, keys = Broker(), [str(n) for n in range(20)]
     await ship(Shipper(spool_with(tmp_path, *keys), "unused"), broker)
     assert broker.keys == keys
+
+
+async def test_a_trickle_is_shipped_in_batches(tmp_path: Path) -> None:
+    broker, stop = Broker(), asyncio.Event()
+    spool = Spool(tmp_path / "segments", limit_bytes=1_000_000, segment_bytes=10_000)
+    shipping = asyncio.ensure_future(Shipper(spool, "unused")._ship(broker, stop))
+    for number in range(200):
+        spool.append([Outgoing(topic="predictions", key=str(number), value=b"v", headers=())])
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    stop.set()
+    spool.changes.notify()
+    async with asyncio.timeout(20):
+        await shipping
+    assert broker.keys == [str(number) for number in range(200)]
+    assert broker.batches < 50
 
 
 async def test_what_a_broker_did_not_take_is_shipped_later(tmp_path: Path) -> None:

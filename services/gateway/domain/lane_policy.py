@@ -13,11 +13,14 @@ from services.gateway.domain.batching import take_batch
 from services.gateway.domain.concurrency_limit import ConcurrencyLimit, floor, target_s
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.cost_model import CostModel
+from services.gateway.domain.gathering import Gathering
 from services.gateway.domain.waiting_line import W, WaitingLine
 
 _MAX_BATCH_BYTES: Final = 3 * 1024 * 1024  # leaves room below the 4 MiB that servers take as a default
 _STALE_AFTER_S: Final = 1.0
 _SMOOTHING: Final = 0.1
+_EFFICIENT_SHARE: Final = 0.95  # of the highest rate; a call that reaches it gains nothing by more rows
+_PATIENCE: Final = 0.25  # of the time that the first in the line has left
 _FIRST_GROWTH: Final = 4  # of calls whose cost is not known yet: a first call of 256 rows may take for ever
 
 
@@ -38,6 +41,8 @@ class LanePolicy(Generic[W]):
         self.line: WaitingLine[W] = WaitingLine()
         self.limit = ConcurrencyLimit()
         self.running: set[Call[W]] = set()
+        self._gathering = Gathering()
+        self._is_gathering = False
         self._known_costs = CostModel()
         self._unknown_costs = CostModel()
         self._in_flight = [0] * (priorities.LAST + 1)  # requests waiting or running, by level
@@ -86,6 +91,19 @@ class LanePolicy(Generic[W]):
             max_queued_rows=contract.max_queued_rows,
         )
 
+    def gathers(self, contract: Contract, now_s: float) -> bool:
+        """Whether the next call waits another turn of the event loop for requests that are on their way."""
+        costs, most, gathering = self._costs(now_s), contract.max_batch_rows, self._gathering
+        is_large = self.line.rows >= min(most, costs.efficient_rows(_EFFICIENT_SHARE, most))
+        if self._is_gathering:
+            self._is_gathering = not is_large and gathering.goes_on(count=self.line.count, now_s=now_s)
+        elif gathering.has_company and not is_large:
+            first = next(self.line.in_order(contract.timeout_s))
+            wait_s = min(costs.seconds(self.line.rows), _PATIENCE * (first.deadline_s - now_s))
+            gathering.begin(count=self.line.count, until_s=now_s + wait_s)
+            self._is_gathering = wait_s > 0
+        return self._is_gathering
+
     def start(self, contract: Contract, now_s: float) -> tuple[Call[W] | None, list[W]]:
         """The next call, and those who would be late even alone."""
         costs = self._costs(now_s)
@@ -107,6 +125,7 @@ class LanePolicy(Generic[W]):
         rows = sum(waiter.rows for waiter in members)
         call = Call(members=members, rows=rows, started_s=now_s, expected_end_s=now_s + costs.seconds(rows))
         self.running.add(call)
+        self._gathering.started(len(members))
         self._most_rows = max(self._most_rows, rows)
         return call, late
 

@@ -1,10 +1,12 @@
 """The policy of a lane through minutes of overload, simulated."""
 
+from dataclasses import dataclass
 from random import Random
 
 import pytest
 
 from services.gateway.domain.lane_policy import LanePolicy
+from services.gateway.domain.priorities import DEFAULT
 from tests.gateway.domain.lane_simulation import Caller, Cost, Simulation, Stream, contract
 
 USUAL = contract("timeout_ms: 2000")
@@ -123,3 +125,58 @@ def test_who_leaves_gives_the_place_back_once() -> None:
     assert policy.in_flight == 1
     policy.end(call, now_s=0.0)
     assert policy.in_flight == 0
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A request of one row."""
+
+    queued_s: float
+    deadline_s: float
+    rows: int = 1
+    size_bytes: int = 4
+    level: int = DEFAULT
+
+
+def used(company: int) -> LanePolicy[Waiting]:
+    """A lane that has sent calls of one row and of `company`, 9 ms and 0.1 ms a row; the time is 1.0."""
+    policy: LanePolicy[Waiting] = LanePolicy()
+    for number in range(50):
+        now_s, rows = number * 0.02, company if number % 3 else 1
+        for _ in range(rows):
+            policy.queue(Waiting(queued_s=now_s, deadline_s=now_s + 2))
+        call, _ = policy.start(USUAL, now_s)
+        assert call is not None
+        policy.answered(USUAL, call, now_s=now_s + 0.009 + 0.0001 * rows, slots=1)
+        policy.end(call, now_s=now_s + 0.01)
+    return policy
+
+
+def test_a_call_waits_for_company_as_long_as_it_will_take() -> None:
+    policy = used(4)
+    policy.queue(Waiting(queued_s=1.0, deadline_s=3.0))
+    assert policy.gathers(USUAL, 1.0)
+    policy.queue(Waiting(queued_s=1.001, deadline_s=3.0))
+    assert policy.gathers(USUAL, 1.001)
+    assert not policy.gathers(USUAL, 1.02)
+
+
+def test_a_caller_alone_never_waits() -> None:
+    policy = used(1)
+    policy.queue(Waiting(queued_s=1.0, deadline_s=3.0))
+    assert not policy.gathers(USUAL, 1.0)
+
+
+def test_a_request_waits_a_quarter_of_its_time_at_most() -> None:
+    policy = used(4)
+    policy.queue(Waiting(queued_s=1.0, deadline_s=1.004))
+    assert policy.gathers(USUAL, 1.0)
+    policy.queue(Waiting(queued_s=1.0011, deadline_s=3.0))
+    assert not policy.gathers(USUAL, 1.0011)
+
+
+def test_a_call_that_is_large_enough_starts() -> None:
+    policy = used(4)
+    for _ in range(USUAL.max_batch_rows):
+        policy.queue(Waiting(queued_s=1.0, deadline_s=3.0))
+    assert not policy.gathers(USUAL, 1.0)
