@@ -16,21 +16,25 @@ from services.rollout.domain.evidence import (
 )
 
 LIMIT = 20.0
+STAKES = np.exp(NO_EVIDENCE)
 
 
 def test_no_events_are_no_evidence() -> None:
-    assert e_value(NO_EVIDENCE) == 1.0
+    assert e_value(NO_EVIDENCE) == pytest.approx(1.0)
 
 
 def test_one_bad_event_of_the_canary_weighs_as_the_formula_says() -> None:
     share = 0.1
-    expected = np.mean([(share * r / (1 - share + share * r)) / share for r in RATE_RATIOS])
+    expected = np.average(
+        [(share * r / (1 - share + share * r)) / share for r in RATE_RATIOS], weights=STAKES
+    )
     assert e_value(add_bad_event(NO_EVIDENCE, is_canary=True, share=share)) == pytest.approx(expected)
 
 
 def test_one_bad_event_of_the_champion_speaks_for_the_canary() -> None:
     share = 0.1
-    expected = np.mean([(1 - share * r / (1 - share + share * r)) / (1 - share) for r in RATE_RATIOS])
+    factors = [(1 - share * r / (1 - share + share * r)) / (1 - share) for r in RATE_RATIOS]
+    expected = np.average(factors, weights=STAKES)
     value = e_value(add_bad_event(NO_EVIDENCE, is_canary=False, share=share))
     assert value == pytest.approx(expected)
     assert value < 1
