@@ -25,12 +25,12 @@ SEEN = {
 def draw(crossings: dict[str, Crossings], path: Path) -> None:
     """Two panels, as SVG."""
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "slipway"
+    mpl.rcParams.update({"svg.hashsalt": "slipway", "svg.fonttype": "none"})
     figure = Figure(figsize=(11, 4.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     shares = [100 * crossed_share(crossings[name]) for name in FALSE.values()]
     bars = left.bar(list(FALSE), shares, color=["#b55", "#b55", "#37a", "#37a", "#37a"])
-    left.bar_label(bars, fmt="%.1f %%")
+    left.bar_label(bars, fmt="%.1f %%", padding=7)
     left.axhline(5, color="#222", lw=0.8, ls="--")
     left.set(ylabel="harmless versions taken back, %", title="10,000 requests, nothing is wrong")
     left.tick_params(axis="x", labelsize="small")
@@ -41,6 +41,6 @@ def draw(crossings: dict[str, Crossings], path: Path) -> None:
         xscale="log", xlabel="requests, or labelled pairs", ylabel="runs, %", title="seen or proven by then"
     )
     right.grid(visible=True, which="both", alpha=0.2)
-    right.legend(fontsize="small")
+    right.legend(fontsize="small", loc="lower right")
     path.parent.mkdir(exist_ok=True, parents=True)
-    figure.savefig(path, metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None, "Creator": None})
