@@ -93,13 +93,12 @@ def status_text(verdict: Verdict, *, position: str, clock: Clock) -> str:
         position: Where the version stands, such as `canary 5 %`.
         clock: The step's times.
     """
-    following = {
+    now = {
         Outcome.ROLL_BACK: "taken back now",
         Outcome.GIVE_UP: "given up now",
         Outcome.ADVANCE: "next step now",
-    }.get(
-        verdict.outcome,
-        f"next step in {max(0.0, clock.dwell_left_s):.0f} s at the earliest, "
-        f"given up in {max(0.0, clock.deadline_left_s):.0f} s",
-    )
+    }
+    dwell_s, deadline_s = max(0.0, clock.dwell_left_s), max(0.0, clock.deadline_left_s)
+    soonest = f"in {dwell_s:.0f} s at the earliest" if dwell_s else "as soon as this passes"
+    following = now.get(verdict.outcome, f"next step {soonest}, given up in {deadline_s:.0f} s")
     return f"{position}, {verdict.outcome}: {verdict.reason}; {following}"

@@ -95,6 +95,11 @@ def test_tells_where_it_stands_in_one_line() -> None:
     )
 
 
+def test_tells_that_only_evidence_is_missing() -> None:
+    line = status_text(judge((GATHERING,), (), clock=IN_TIME), position="canary 5 %", clock=IN_TIME)
+    assert line.endswith("; next step as soon as this passes, given up in 600 s")
+
+
 def test_tells_what_happens_now() -> None:
     for rules, clock, end in (
         ((PROVEN,), IN_TIME, "next step now"),
