@@ -5,6 +5,10 @@ it again would void the guarantee. Remembering every unit is unbounded; a Bloom 
 It never takes a known unit for a new one. Now and then it takes a new unit for a known one and drops its
 event, blind to the arm, which costs evidence and never validity.
 
+With one event per unit the bets are exact for every version under which no unit fails sooner than it would
+have under the champion, while the share only grows: a unit that fails later falls on a larger share, and
+betting on it earns less than betting on the champion's failure would have.
+
 Source: Bloom, Space/time trade-offs in hash coding with allowable errors, CACM 13, 1970, method 2;
 Kirsch, Mitzenmacher, Less hashing, same performance: building a better Bloom filter, 2006, section 3.
 """

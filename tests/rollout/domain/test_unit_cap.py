@@ -48,3 +48,38 @@ def _expected_e_value(*, events_per_unit: int, counted_per_unit: int) -> float:
 def test_a_unit_that_fails_again_and_again_voids_the_guarantee_unless_it_is_capped() -> None:
     assert _expected_e_value(events_per_unit=10, counted_per_unit=10) > 2
     assert _expected_e_value(events_per_unit=10, counted_per_unit=1) == pytest.approx(exp(0))
+
+
+SHARES = (0.05, 0.1, 0.25, 0.5)
+
+
+def _events(
+    champion: tuple[bool, ...], canary: tuple[bool, ...], *, until: int
+) -> list[tuple[float, bool | None, float]]:
+    """Per part of the hash space: its size, the arm of the unit's first bad event, and the share then."""
+    found: list[tuple[float, bool | None, float]] = []
+    for low, high in zip((0.0, *SHARES), (*SHARES, 1.0), strict=True):
+        first: tuple[bool | None, float] = (None, 0.0)
+        for at in range(until):
+            is_canary = low < SHARES[at]
+            if (canary if is_canary else champion)[at]:
+                first = (is_canary, SHARES[at])
+                break
+        found.append((high - low, *first))
+    return found
+
+
+@pytest.mark.parametrize("champion", list(product((True, False), repeat=4)))
+def test_a_unit_that_never_fails_sooner_on_the_canary_gives_no_evidence_while_its_share_grows(
+    champion: tuple[bool, ...],
+) -> None:
+    for kept in product((True, False), repeat=4):
+        canary = tuple(bad and keep for bad, keep in zip(champion, kept, strict=True))
+        for until in range(1, 5):
+            expected = 0.0
+            for size, is_canary, share in _events(champion, canary, until=until):
+                ratios = NO_EVIDENCE
+                if is_canary is not None:
+                    ratios = add_bad_event(ratios, is_canary=is_canary, share=share)
+                expected += size * e_value(ratios)
+            assert expected <= 1 + 1e-9
