@@ -6,7 +6,7 @@ from typing import Any
 from services.rollout.domain.explanation import counts_text, no_harm_text, progress_text, summary
 from services.rollout.domain.harm import harm_of_bake, harm_of_canary
 from services.rollout.domain.position import Position
-from services.rollout.domain.state_machine import State, Trigger
+from services.rollout.domain.state_machine import UPWARD, State, Trigger
 from services.rollout.domain.tally import WHOLE_PPM, Tally
 from slipway.spec_sections import Rollout
 
@@ -27,8 +27,12 @@ def weight_of(policy: Rollout, step: int) -> int:
     return max(1, round(policy.steps[step].weight_percent / 100 * WHOLE_PPM))
 
 
-def when_ready(position: Position, policy: Rollout) -> Decision:
-    """The move of a version whose replicas are ready."""
+def when_ready(position: Position, policy: Rollout) -> Decision | None:
+    """The move of a version whose replicas are ready; None: it is paused."""
+    return _unless_paused(position, _decide_ready(position, policy))
+
+
+def _decide_ready(position: Position, policy: Rollout) -> Decision:
     if position.is_restore:
         return Decision(trigger=Trigger.RESTORED, reason="the former champion is warm again")
     if position.champion is None:
@@ -55,10 +59,16 @@ def when_ready(position: Position, policy: Rollout) -> Decision:
 def decide(position: Position, tally: Tally, policy: Rollout) -> Decision | None:
     """The move that the counts ask for; None: stay."""
     if position.state is State.CANARY:
-        return _decide_canary(position, tally, policy)
+        return _unless_paused(position, _decide_canary(position, tally, policy))
     if position.state is State.BAKE:
-        return _decide_bake(tally, policy)
+        return _unless_paused(position, _decide_bake(tally, policy))
     return None
+
+
+def _unless_paused(position: Position, decision: Decision | None) -> Decision | None:
+    """A pause stops the way up and nothing else: harm takes a paused version back (Flagger, issue 1801)."""
+    is_stopped = decision is not None and position.paused_by != "" and decision.trigger in UPWARD
+    return None if is_stopped else decision
 
 
 def when_not_warm(policy: Rollout, *, since_s: float, waiting_for: str) -> Decision | None:
@@ -80,6 +90,8 @@ def decide_overdue(position: Position, tally: Tally, policy: Rollout, *, since_s
         policy: The spec's rollout section.
         since_s: How long the step has lasted while somebody watched.
     """
+    if position.paused_by:  # the clock stands; `resume` lets it go on where it stood
+        return None
     if position.state is State.CANARY and since_s > policy.deadline_s:
         percent = f"{position.weight_ppm / 10_000:g} %"
         return _overdue(

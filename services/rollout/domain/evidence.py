@@ -13,12 +13,16 @@ from math import exp, log
 from typing import Final
 
 RATE_RATIOS: Final = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
+# How the first stake is spread over them: most on the ratios that are common and still hurt. Chosen among
+# seven spreads in 600 simulated streams at 10 %: median requests to find 0.20 -> 0.30 and 0.20 -> 0.40
+# were 1,552 and 472 with this one, 1,899 and 519 with an even one.
+_STAKES: Final = (1, 2, 4, 4, 2, 1, 1)
 # With no other arm to compare with, only gross harm is worth a bet.
 BAKE_RATIOS: Final = (1.5, 2.0, 3.0, 5.0)
 _CERTAIN: Final = 0.99
 
 LogRatios = tuple[float, ...]
-NO_EVIDENCE: Final[LogRatios] = (0.0,) * len(RATE_RATIOS)
+NO_EVIDENCE: Final[LogRatios] = tuple(log(stake * len(_STAKES) / sum(_STAKES)) for stake in _STAKES)
 NO_BAKE_EVIDENCE: Final[LogRatios] = (0.0,) * len(BAKE_RATIOS)
 
 

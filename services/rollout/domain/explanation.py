@@ -10,6 +10,11 @@ from slipway.spec_sections import Rollout
 
 def explain(position: Position, tally: Tally, policy: Rollout) -> str:
     """The live rollout in plain words: step, evidence, what comes next."""
+    told = _explain(position, tally, policy)
+    return f"paused by {position.paused_by}; {told}" if position.paused_by else told
+
+
+def _explain(position: Position, tally: Tally, policy: Rollout) -> str:
     limit = f"of {1 / policy.alpha:g}"
     if position.state is State.WARMING:
         return f"warming: waiting for its replicas, {policy.warm_deadline_s:g} s at the most"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.rollout.domain.log_entry import LogEntry, Version
-from services.rollout.domain.state_machine import LIVE, State, Trigger, next_state
+from services.rollout.domain.state_machine import IN_PLACE, LIVE, State, Trigger, next_state
 from slipway.errors import Conflict
 
 KEPT_CHAMPIONS: Final = 10  # how far back `rollback` can go
@@ -23,7 +23,9 @@ class Position:
         is_restore: Whether the live rollout brings a former champion back.
         share_by_epoch: The subject's share at each epoch of the live rollout, in parts per million.
         step_epoch: First epoch of the present step.
-        entered_at_s: When the present step was entered.
+        entered_at_s: When the present step was entered; pauses of it are added.
+        paused_by: Who paused it; empty: it goes on.
+        paused_at_s: Since when.
     """
 
     state: State = State.IDLE
@@ -41,6 +43,8 @@ class Position:
     share_by_epoch: tuple[tuple[int, int], ...] = ()
     step_epoch: int = 0
     entered_at_s: float = 0.0
+    paused_by: str = ""
+    paused_at_s: float = 0.0
     quality: str = ""
     rollouts: int = 0
     promoted: int = 0
@@ -80,9 +84,11 @@ def apply(position: Position, entry: LogEntry) -> Position:
     """
     _check(position, entry)
     moved = replace(position, state=entry.to_state, seq=entry.seq, epoch=entry.epoch)
-    if entry.trigger is Trigger.RECONCILE:
-        return _remember_share(moved) if moved.is_live else moved
-    moved = replace(moved, step_epoch=entry.epoch, entered_at_s=entry.at_s)
+    if entry.trigger in IN_PLACE:
+        kept = _remember_share(moved) if moved.is_live else moved
+        return _pause_or_resume(kept, entry)
+    # A pause outlasts the step in which it was asked for.
+    moved = replace(moved, step_epoch=entry.epoch, entered_at_s=entry.at_s, paused_at_s=entry.at_s)
     return _EFFECTS[entry.to_state](moved, entry)
 
 
@@ -101,6 +107,15 @@ def _check(position: Position, entry: LogEntry) -> None:
         )
 
 
+def _pause_or_resume(position: Position, entry: LogEntry) -> Position:
+    if entry.trigger is Trigger.PAUSE and not position.paused_by:
+        return replace(position, paused_by=entry.actor, paused_at_s=entry.at_s)
+    if entry.trigger is Trigger.RESUME and position.paused_by:
+        paused_s = max(0.0, entry.at_s - position.paused_at_s)
+        return replace(position, paused_by="", entered_at_s=position.entered_at_s + paused_s)
+    return position
+
+
 def _to_warming(position: Position, entry: LogEntry) -> Position:
     is_restore = entry.trigger is Trigger.RESTORE
     return replace(
@@ -112,6 +127,7 @@ def _to_warming(position: Position, entry: LogEntry) -> Position:
         step=-1,
         weight_ppm=0,
         share_by_epoch=(),
+        paused_by="",
         quality=str(entry.evidence.get("quality", "")),
         rollouts=position.rollouts + (not is_restore),
     )
@@ -157,7 +173,9 @@ def _to_rolled_back(position: Position, entry: LogEntry) -> Position:
 
 
 def _end(position: Position) -> Position:
-    return replace(position, subject=None, is_restore=False, step=-1, weight_ppm=0, share_by_epoch=())
+    return replace(
+        position, subject=None, is_restore=False, step=-1, weight_ppm=0, share_by_epoch=(), paused_by=""
+    )
 
 
 def _remember_share(position: Position) -> Position:

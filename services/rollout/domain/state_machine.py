@@ -38,11 +38,26 @@ class Trigger(StrEnum):
     ROLLBACK = "rollback"
     RESTORE = "restore"  # a rollback whose version is no longer warm
     RESTORED = "restored"
+    PAUSE = "pause"  # no way up until `resume`; the way down stays open
+    RESUME = "resume"
     RECONCILE = "reconcile"  # the same routes under a newer epoch
 
 
 LIVE: Final = frozenset({State.WARMING, State.CANARY, State.BAKE})
 RESTING: Final = frozenset(State) - LIVE
+# They change neither the state nor who answers what.
+IN_PLACE: Final = frozenset({Trigger.PAUSE, Trigger.RESUME, Trigger.RECONCILE})
+# On the way up: what a pause stops.
+UPWARD: Final = frozenset(
+    {
+        Trigger.READY,
+        Trigger.READY_FIRST,
+        Trigger.READY_FULL,
+        Trigger.STEP_PASSED,
+        Trigger.STEPS_PASSED,
+        Trigger.BAKED,
+    }
+)
 
 _RESTING_MOVES: Final = {
     (state, trigger): target
@@ -79,6 +94,7 @@ _LIVE_MOVES: Final = {
 TABLE: Final[dict[tuple[State, Trigger], State]] = {
     **_RESTING_MOVES,
     **_LIVE_MOVES,
+    **{(state, trigger): state for state in LIVE for trigger in (Trigger.PAUSE, Trigger.RESUME)},
     **{(state, Trigger.RECONCILE): state for state in State},
 }
 

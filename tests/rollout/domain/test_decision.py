@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from services.rollout.domain.decision import (
+    Decision,
     decide,
     decide_overdue,
     weight_of,
@@ -32,26 +33,32 @@ def _baking() -> Position:
     return history.position
 
 
+def _ready(position: Position, policy: Rollout = POLICY) -> Decision:
+    decision = when_ready(position, policy)
+    assert decision is not None
+    return decision
+
+
 def test_a_ready_version_begins_with_the_first_step() -> None:
-    decision = when_ready(_warming().position, POLICY)
+    decision = _ready(_warming().position)
     assert (decision.trigger, decision.step, decision.weight_ppm) == (Trigger.READY, 0, 50_000)
 
 
 def test_a_first_version_needs_no_canary() -> None:
     history = History()
     history.add(Trigger.START, version=1)
-    assert when_ready(history.position, POLICY).trigger is Trigger.READY_FIRST
+    assert _ready(history.position).trigger is Trigger.READY_FIRST
 
 
 def test_no_steps_mean_blue_green() -> None:
-    assert when_ready(_warming().position, Rollout(steps=())).trigger is Trigger.READY_FULL
+    assert _ready(_warming().position, Rollout(steps=())).trigger is Trigger.READY_FULL
 
 
 def test_a_warm_former_champion_is_restored() -> None:
     history = History().promote(1).promote(2).promote(3)
     history.add(Trigger.ROLLBACK)
     history.add(Trigger.RESTORE, version=1)
-    assert when_ready(history.position, POLICY).trigger is Trigger.RESTORED
+    assert _ready(history.position).trigger is Trigger.RESTORED
 
 
 def test_a_share_is_never_rounded_to_nothing() -> None:
@@ -218,3 +225,45 @@ def test_warming_and_baking_are_explained() -> None:
     assert explain(_warming().position, Tally(), POLICY).startswith("warming")
     assert "12 of 80 rows" in explain(_baking(), Tally(step_rows=12), POLICY)
     assert _baking().state is State.BAKE
+
+
+FINE = Tally(
+    step_rows=1000, step_canary_rows=50, canary=ArmTally(requests=50), champion=ArmTally(requests=950)
+)
+HARMFUL = replace(FINE, canary=ArmTally(requests=50, failed=50))
+
+
+def _paused(history: History, *, at_s: float = 0.0) -> Position:
+    return history.add(Trigger.PAUSE, at_s=at_s)
+
+
+def test_a_paused_version_does_not_go_up() -> None:
+    assert when_ready(_paused(_warming()), POLICY) is None
+    canary = canary_at(5)
+    assert decide(canary.position, FINE, POLICY) is not None
+    assert decide(_paused(canary), FINE, POLICY) is None
+    bake = canary_at(5)
+    bake.add(Trigger.STEPS_PASSED, weight_ppm=1_000_000)
+    assert decide(_paused(bake), FINE, POLICY) is None
+
+
+def test_harm_takes_a_paused_version_back() -> None:
+    decision = decide(_paused(canary_at(5)), HARMFUL, POLICY)
+    assert decision is not None
+    assert decision.trigger is Trigger.GUARD_FAILED
+
+
+def test_a_restored_champion_does_not_wait_for_a_pause() -> None:
+    history = History().promote(1).promote(2).promote(3)
+    history.add(Trigger.ROLLBACK)
+    history.add(Trigger.RESTORE, version=1)
+    assert _ready(_paused(history)).trigger is Trigger.RESTORED
+
+
+def test_a_pause_stops_the_clock_of_the_step() -> None:
+    position = _paused(canary_at(5))
+    assert decide_overdue(position, Tally(), POLICY, since_s=2 * POLICY.deadline_s) is None
+
+
+def test_a_pause_is_told_first() -> None:
+    assert explain(_paused(canary_at(5)), FINE, POLICY).startswith("paused by test; canary at 5 %")

@@ -9,6 +9,7 @@ from services.rollout.domain.evidence import (
     NO_BAKE_EVIDENCE,
     NO_EVIDENCE,
     RATE_RATIOS,
+    LogRatios,
     add_bad_event,
     add_request,
     e_value,
@@ -16,21 +17,25 @@ from services.rollout.domain.evidence import (
 )
 
 LIMIT = 20.0
+STAKES = np.exp(NO_EVIDENCE)
 
 
 def test_no_events_are_no_evidence() -> None:
-    assert e_value(NO_EVIDENCE) == 1.0
+    assert e_value(NO_EVIDENCE) == pytest.approx(1.0)
 
 
 def test_one_bad_event_of_the_canary_weighs_as_the_formula_says() -> None:
     share = 0.1
-    expected = np.mean([(share * r / (1 - share + share * r)) / share for r in RATE_RATIOS])
+    expected = np.average(
+        [(share * r / (1 - share + share * r)) / share for r in RATE_RATIOS], weights=STAKES
+    )
     assert e_value(add_bad_event(NO_EVIDENCE, is_canary=True, share=share)) == pytest.approx(expected)
 
 
 def test_one_bad_event_of_the_champion_speaks_for_the_canary() -> None:
     share = 0.1
-    expected = np.mean([(1 - share * r / (1 - share + share * r)) / (1 - share) for r in RATE_RATIOS])
+    factors = [(1 - share * r / (1 - share + share * r)) / (1 - share) for r in RATE_RATIOS]
+    expected = np.average(factors, weights=STAKES)
     value = e_value(add_bad_event(NO_EVIDENCE, is_canary=False, share=share))
     assert value == pytest.approx(expected)
     assert value < 1
@@ -48,6 +53,37 @@ def test_a_bet_on_the_next_bad_event_is_fair(share: float) -> None:
     hit = e_value(add_bad_event(NO_EVIDENCE, is_canary=True, share=share))
     miss = e_value(add_bad_event(NO_EVIDENCE, is_canary=False, share=share))
     assert share * hit + (1 - share) * miss == pytest.approx(1.0)
+
+
+Moment = tuple[float, float, float]  # share, the champion's rate, the canary's rate as a part of it
+
+
+def _expectation(ratios: LogRatios, moments: list[Moment]) -> float:
+    """Of the e-value after all requests, over everything that can happen."""
+    if not moments:
+        return e_value(ratios)
+    (share, champion, part), rest = moments[0], moments[1:]
+    canary_bad, champion_bad = share * champion * part, (1 - share) * champion
+    return (
+        canary_bad * _expectation(add_bad_event(ratios, is_canary=True, share=share), rest)
+        + champion_bad * _expectation(add_bad_event(ratios, is_canary=False, share=share), rest)
+        + (1 - canary_bad - champion_bad) * _expectation(ratios, rest)
+    )
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(st.tuples(st.floats(0.01, 0.99), st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5))
+def test_a_canary_that_is_no_worse_gives_no_evidence_on_average_while_shares_and_rates_change(
+    moments: list[Moment],
+) -> None:
+    assert _expectation(NO_EVIDENCE, moments) <= 1 + 1e-9
+
+
+def test_when_everything_fails_on_both_arms_nothing_speaks_against_the_canary() -> None:
+    ratios = NO_EVIDENCE
+    for at in range(1000):
+        ratios = add_bad_event(ratios, is_canary=at % 10 == 0, share=0.1)
+    assert e_value(ratios) < 1
 
 
 @settings(deadline=None)

@@ -149,3 +149,31 @@ def test_there_is_no_way_back_from_the_first_version() -> None:
     )
     with pytest.raises(Conflict, match="no former champion"):
         apply(history.position, entry)
+
+
+def test_a_pause_changes_no_route_and_lasts_until_it_is_lifted() -> None:
+    history = canary_at(5)
+    before = routes_of(history.position)
+    paused = history.add(Trigger.PAUSE, at_s=10.0)
+    assert routes_of(paused).arms == before.arms
+    assert (paused.paused_by, paused.step, paused.weight_ppm) == ("test", 0, 50_000)
+    assert history.add(Trigger.PAUSE, at_s=20.0).paused_at_s == 10.0
+    resumed = history.add(Trigger.RESUME, at_s=40.0)
+    assert (resumed.paused_by, resumed.entered_at_s) == ("", 30.0)
+    assert history.add(Trigger.RESUME, at_s=50.0).entered_at_s == 30.0
+
+
+def test_requests_of_the_epochs_of_a_pause_still_count_at_their_share() -> None:
+    history = canary_at(5)
+    step_epoch = history.position.step_epoch
+    paused = history.add(Trigger.PAUSE)
+    assert dict(paused.share_by_epoch)[paused.epoch] == 50_000
+    assert paused.step_epoch == step_epoch
+
+
+def test_a_pause_ends_with_its_rollout() -> None:
+    history = canary_at(5)
+    history.add(Trigger.PAUSE)
+    assert history.add(Trigger.ABORT).paused_by == ""
+    history.add(Trigger.START, version=3)
+    assert history.position.paused_by == ""

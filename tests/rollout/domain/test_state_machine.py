@@ -13,6 +13,7 @@ EXPECTED = {
     **{(s, Trigger.RESTORE): State.WARMING for s in RESTING - {State.IDLE}},
     **{(s, Trigger.ROLLBACK): State.ROLLED_BACK for s in RESTING - {State.IDLE}},
     **{(s, Trigger.RECONCILE): s for s in State},
+    **{(s, t): s for s in LIVE for t in (Trigger.PAUSE, Trigger.RESUME)},
     (State.WARMING, Trigger.READY): State.CANARY,
     (State.WARMING, Trigger.READY_FIRST): State.DONE,
     (State.WARMING, Trigger.READY_FULL): State.BAKE,
