@@ -21,7 +21,8 @@ def draw(results: Results, path: Path) -> None:
             known = [(x, y) for x, y in values if y is not None]
             if known:
                 is_ours = contestant.name == results.scenario.reference
-                axes.plot(*zip(*known, strict=True), "o-", label=contestant.title, lw=3 if is_ours else 1.2)
+                line = "o--" if contestant.protocol == "http" else "o-"
+                axes.plot(*zip(*known, strict=True), line, label=contestant.title, lw=3 if is_ours else 1.2)
         axes.set(xscale="log", yscale="log", xlabel="calls in flight", ylabel=title)
         axes.set_xticks([load.in_flight for load in loads], [str(load.in_flight) for load in loads])
         axes.grid(visible=True, which="both", alpha=0.2)
