@@ -83,8 +83,12 @@ class LocalStack:
         listed: list[dict[str, Any]] = json.loads(self.tell("models", "--json"))
         return next((str(row["champion"]) for row in listed if row["model"] == MODEL), "")
 
-    def gateway(self) -> dict[str, Target]:
-        """The public ports in each of their forms, with a fresh key."""
+    def gateway(self) -> Target:
+        """The public gRPC port, with a fresh key."""
+        return self.doors()["gateway"]
+
+    def doors(self) -> dict[str, Target]:
+        """The gateway by each of its protocols, with a fresh key."""
         made = json.loads(self.tell("keys", "create", "compare", "--json"))
         who = {"authorization": f"Bearer {made['key']}"}
         forest = self._workshop.forest
@@ -154,7 +158,7 @@ def slipway(whole_stack: bool) -> Site:
         try:
             stack.tell("up", *(() if whole_stack else _NEEDED))
             version = stack.champion()
-            doors, forest, log = stack.gateway(), workshop.forest, stack.log("gateway")
+            doors, forest, log = stack.doors(), workshop.forest, stack.log("gateway")
             wait_until(lambda: grpc_is_right(doors["gateway"], forest), log=log)
             for name in ("gateway_rest_binary", "gateway_rest_json"):
                 wait_until(partial(http_is_right, doors[name], forest), log=log)

@@ -97,21 +97,18 @@ async def capacity(gateway: Gateway, seconds: float) -> float:
     return answered / seconds
 
 
-def drive(gateway: Gateway, phases: list[dict[str, float]]) -> dict[str, Any]:
-    """The open loop, in its own process."""
+def drive(gateway: Gateway, phases: list[dict[str, float]], *, out: Path) -> dict[str, Any]:
+    """The open loop, in its own process, which writes what it saw to `out`."""
     order = {
+        "out": str(out),
         "target": gateway.target,
         "key": gateway.key,
         "data": request(gateway.model).SerializeToString().hex(),
         "phases": phases,
     }
-    done = subprocess.run(
-        [sys.executable, str(HERE / "overload_driver.py")],
-        input=orjson.dumps(order) + b"\n",
-        capture_output=True,
-        check=True,
-    )
-    result: dict[str, Any] = orjson.loads(done.stdout)
+    driver = [sys.executable, str(HERE / "overload_driver.py")]
+    subprocess.run(driver, input=orjson.dumps(order) + b"\n", check=True)
+    result: dict[str, Any] = orjson.loads(out.read_bytes())
     return result
 
 
@@ -177,7 +174,7 @@ def measure(given: argparse.Namespace) -> Run:
         most = asyncio.run(capacity(gateway, given.calm_s))
         calm = {"seconds": given.calm_s, "per_s": most / 2, "within_s": given.within_s}
         overload = {"seconds": given.overload_s, "per_s": given.times * most, "within_s": given.within_s}
-        result = drive(gateway, [calm, overload, calm])
+        result = drive(gateway, [calm, overload, calm], out=Path(folder) / "seen.json")
     seen, start_s = result["seen"], given.calm_s
     end_s = start_s + given.overload_s
     return Run(
