@@ -23,7 +23,8 @@ from slipway_site import own_workshop
 from trials import TRIALS, Trial, run
 
 _EPILOG: Final = """examples:
-  ./load-tests/compare/run --quick                    one short round of everything, a few minutes
+  ./load-tests/compare/run --quick                    one short round of both tables, under 5 minutes
+  ./load-tests/compare/run --quick --scenario cache --scenario overload
   ./load-tests/compare/run                            the real thing: an hour on a quiet machine
   ./load-tests/compare/run --only gateway,ray_tuned --scenario peers
   ./load-tests/compare/run --scenario whole_stack --scenario peers      both tables, no other load test
@@ -67,7 +68,8 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--port-offset", type=int, default=_PORT_OFFSET, help="of its ports (4000)")
     parser.add_argument("--list", action="store_true", help="name the contestants and stop")
     arguments = parser.parse_args()
-    arguments.scenario = arguments.scenario or names
+    tables = [scenario.name for scenario in SCENARIOS]
+    arguments.scenario = arguments.scenario or (tables if arguments.quick else names)
     arguments.only = arguments.only.split(",")
     arguments.out = arguments.out or (ROOT / "out" / "compare" if arguments.quick else _RESULTS)
     if unknown := set(arguments.only) - {contestant.name for contestant in CONTESTANTS}:

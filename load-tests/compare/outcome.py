@@ -16,7 +16,7 @@ class Figure:
     """One line of the table of what was aimed at.
 
     Attributes:
-        is_met: None where nothing was measured.
+        is_met: None where nothing was measured, or not enough to judge.
     """
 
     title: str
@@ -37,8 +37,8 @@ class Outcome:
     lines: Sequence[str]
 
 
-def figure(measurement: Measurement, measured: str, *, is_met: bool) -> Figure:
-    """A figure that was measured."""
+def figure(measurement: Measurement, measured: str, *, is_met: bool | None) -> Figure:
+    """A figure that was measured; `is_met` is None where that says nothing."""
     return Figure(title=measurement.title, bound=measurement.bound, measured=measured, is_met=is_met)
 
 

@@ -35,10 +35,14 @@ class Results:
         return statistics.median(values) if values else None
 
     def reasons(self) -> Iterator[tuple[str, str]]:
-        """Contestants and loads without figures, and why."""
-        seen = {(m.contestant, m.reason): m for m in self.measured if m.reason}
-        for (contestant, reason), example in seen.items():
-            yield f"{_TITLES[contestant]}, {example.load.title}", " ".join(reason.split())
+        """Contestants and loads without figures, and why; those with the same reason together."""
+        seen: dict[str, dict[str, None]] = {}
+        for m in self.measured:
+            if m.reason:
+                who = f"{_TITLES[m.contestant]}, {m.load.title}"
+                seen.setdefault(" ".join(m.reason.split()), {})[who] = None
+        for reason, them in seen.items():
+            yield "; ".join(them), reason
 
 
 def page(
@@ -98,7 +102,7 @@ def _tables(found: Results) -> Iterator[str]:
         ("as a multiple of " + _TITLES[found.scenario.reference], lambda c, load: _ratio(found, c, load)),
         ("p50 / p99 in ms", lambda c, load: _latency(found, c, load)),
         ("processor time of the servers for an answer, ms", lambda c, load: _cpu(found, c, load)),
-        ("that of the driver", lambda c, load: _driver_cpu(found, c, load)),
+        ("processor time of the driver for an answer, ms", lambda c, load: _driver_cpu(found, c, load)),
     )
     for title, cell in columns:
         yield ""

@@ -55,3 +55,4 @@ def test_flat_is_little_growth_or_none_that_can_be_told(
 ) -> None:
     it = memory["slope"].Slope(per_hour=per_hour, low=low, high=99.0, at_start=1.0, at_end=2.0)
     assert memory["resident"].judged("gateway", it, 10.0).is_met is is_flat
+    assert memory["resident"].judged("gateway", it, 1.0).is_met is None
