@@ -1,21 +1,22 @@
-"""Who makes the load: ghz for gRPC, hey for HTTP. Both are Go programs from the module proxy, pinned."""
+"""Who makes the load: ghz for gRPC, hey and vegeta for HTTP; Go programs from the module proxy, pinned."""
 
-import csv
-import io
 import json
 import os
+import resource
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import numpy as np
+from readings import Figures, read_ghz, read_hey, read_vegeta
 from scenarios import Load
 from servers import CannotRun, command
 
 GHZ: Final = ("ghz", "github.com/bojand/ghz/cmd/ghz", "v0.93.0")
 HEY: Final = ("hey", "github.com/rakyll/hey", "v0.1.5")
+VEGETA: Final = ("vegeta", "github.com/tsenart/vegeta/v12", "v12.12.0")
 CONNECTIONS: Final = 4
 TIMEOUT_S: Final = 20
 _GRACE_S: Final = 60.0
@@ -30,6 +31,10 @@ class Target:
     """Where a contestant listens, and what it is sent.
 
     Attributes:
+        body: What is sent: a serialized message for gRPC (or `.json`, a list of messages that are sent in
+            turn), the body for HTTP.
+        metadata: Of the call: gRPC metadata or HTTP headers.
+        content_type: For HTTP.
         settled: Whether nothing of the last load is still being worked on.
         beside: Parts of Slipway that run meanwhile.
         pids: Processes that do the work, they and their children.
@@ -38,63 +43,89 @@ class Target:
     address: str
     body: Path
     metadata: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
     settled: Callable[[], bool] = lambda: True
     beside: tuple[str, ...] = ()
     pids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Figures:
-    """What one load of one target gave.
-
-    Attributes:
-        rate_per_s: Good answers.
-        cpu_ms: Processor time of the target's processes for each good answer.
-    """
-
-    rate_per_s: float
-    p50_ms: float
-    p99_ms: float
-    answers: int
-    errors: int
-    cpu_ms: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Drivers:
-    """Paths of the two programs."""
+    """Paths of the programs."""
 
     ghz: Path
     hey: Path
+    vegeta: Path
 
     def grpc(self, target: Target, load: Load, *, seconds: float) -> Figures:
-        """Load a gRPC server over four connections."""
-        words = [
-            *(str(self.ghz), "--insecure", "--proto", str(_PROTO), "--call", _METHOD, "-O", "json"),
-            *("-B", str(target.body), "-m", json.dumps(dict(target.metadata)), "-t", f"{TIMEOUT_S}s"),
+        """Load a gRPC server over four connections.
+
+        Raises:
+            CannotRun: Nothing was answered well.
+        """
+        words = [*self.ghz_words(target, load, seconds=seconds), "-O", "json", target.address]
+        return _timed(lambda: read_ghz(command(words, within_s=seconds + _GRACE_S)))
+
+    def ghz_words(self, target: Target, load: Load, *, seconds: float) -> list[str]:
+        """The command line without the form of its output and the address."""
+        body = "-D" if target.body.suffix == ".json" else "-B"
+        return [
+            *(str(self.ghz), "--insecure", "--proto", str(_PROTO), "--call", _METHOD),
+            *(body, str(target.body), "-m", json.dumps(dict(target.metadata)), "-t", f"{TIMEOUT_S}s"),
             *("--connections", str(CONNECTIONS if load.in_flight != 1 else 1)),
             *("-z", f"{seconds}s", "--duration-stop", "wait"),
-            *(("-c", str(load.in_flight)) if load.in_flight else _open_loop(load)),
-            target.address,
+            # In an open loop ghz starts each call when its time has come, however many are under way.
+            *(("-c", str(load.in_flight)) if load.in_flight else ("--async", "-c", str(CONNECTIONS))),
+            *(() if load.in_flight else ("--rps", str(load.rate_per_s))),
         ]
-        return read_ghz(command(words, within_s=seconds + _GRACE_S))
 
     def http(self, target: Target, load: Load, *, seconds: float) -> Figures:
-        """Load an HTTP server; one connection a caller."""
-        if not load.in_flight:
-            raise CannotRun("hey has no open loop")
+        """Load an HTTP server: by hey in a closed loop, with a connection a caller; by vegeta in an open one.
+
+        Raises:
+            CannotRun: Nothing was answered well.
+        """
+        drive = self._hey if load.in_flight else self._vegeta
+        return _timed(lambda: drive(target, load, seconds))
+
+    def _hey(self, target: Target, load: Load, seconds: float) -> Figures:
         words = [
             *(str(self.hey), "-z", f"{seconds}s", "-c", str(load.in_flight), "-t", str(TIMEOUT_S)),
-            *("-m", "POST", "-T", "application/json", "-D", str(target.body), "-o", "csv"),
+            *("-m", "POST", "-T", target.content_type, "-D", str(target.body), "-o", "csv"),
             *(f"-H={name}: {value}" for name, value in target.metadata.items()),
             target.address,
         ]
         return read_hey(command(words, within_s=seconds + _GRACE_S), seconds=seconds)
 
+    def _vegeta(self, target: Target, load: Load, seconds: float) -> Figures:
+        with tempfile.TemporaryDirectory() as folder:
+            where, seen = Path(folder, "targets"), Path(folder, "seen")
+            where.write_text(f"POST {target.address}\n")
+            attack = [
+                *(str(self.vegeta), "attack", f"-rate={load.rate_per_s}/1s", f"-duration={seconds}s"),
+                *(f"-timeout={TIMEOUT_S}s", "-max-body=0", f"-targets={where}", f"-body={target.body}"),
+                *(f"-header={name}: {value}" for name, value in target.metadata.items()),
+                *(f"-header=content-type: {target.content_type}", f"-output={seen}"),
+            ]
+            command(attack, within_s=seconds + _GRACE_S)
+            return read_vegeta(command([str(self.vegeta), "encode", "-to=csv", str(seen)], within_s=_GRACE_S))
+
+
+def _timed(drive: Callable[[], Figures]) -> Figures:
+    before_s = _children_s()
+    figures = drive()
+    return replace(figures, driver_cpu_ms=(_children_s() - before_s) * 1000 / figures.answers)
+
+
+def _children_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)  # of those that have ended
+    return used.ru_utime + used.ru_stime
+
 
 def install_drivers(cache: Path) -> Drivers:
     """Build what is missing, once."""
-    return Drivers(ghz=_install(*GHZ, cache=cache), hey=_install(*HEY, cache=cache))
+    ghz, hey, vegeta = (_install(*driver, cache=cache) for driver in (GHZ, HEY, VEGETA))
+    return Drivers(ghz=ghz, hey=hey, vegeta=vegeta)
 
 
 def _install(name: str, module: str, version: str, *, cache: Path) -> Path:
@@ -108,44 +139,3 @@ def _install(name: str, module: str, version: str, *, cache: Path) -> Path:
         environment = {**os.environ, "PATH": path, "GOBIN": str(folder), "GOFLAGS": "-buildvcs=false"}
         command([go, "install", f"{module}@{version}"], within_s=_BUILD_S, environment=environment)
     return program
-
-
-def _open_loop(load: Load) -> tuple[str, ...]:
-    # ghz starts each call when its time has come, however many are still under way.
-    return ("--async", "-c", str(CONNECTIONS), "--rps", str(load.rate_per_s))
-
-
-def read_ghz(text: str) -> Figures:
-    """Figures of ghz's JSON.
-
-    Raises:
-        CannotRun: Nothing was answered well.
-    """
-    report: dict[str, Any] = json.loads(text)
-    details = report["details"] or []
-    good = [call["latency"] / 1e6 for call in details if call["status"] == "OK"]
-    return _figures(good, total=report["count"], seconds=report["total"] / 1e9)
-
-
-def read_hey(text: str, *, seconds: float) -> Figures:
-    """Figures of hey's CSV.
-
-    Raises:
-        CannotRun: Nothing was answered well.
-    """
-    rows = list(csv.DictReader(io.StringIO(text)))
-    good = [float(row["response-time"]) * 1000 for row in rows if row["status-code"] == "200"]
-    return _figures(good, total=len(rows), seconds=seconds)
-
-
-def _figures(good_ms: list[float], *, total: int, seconds: float) -> Figures:
-    if not good_ms:
-        raise CannotRun(f"not one good answer to {total} calls")
-    p50_ms, p99_ms = np.percentile(good_ms, (50, 99))
-    return Figures(
-        rate_per_s=len(good_ms) / seconds,
-        p50_ms=float(p50_ms),
-        p99_ms=float(p99_ms),
-        answers=len(good_ms),
-        errors=total - len(good_ms),
-    )

@@ -49,8 +49,24 @@ class Forest:
 
     @property
     def json_body(self) -> Path:
-        """The same row as JSON."""
+        """The same row as BentoML takes it."""
         return self.folder / "request.json"
+
+    @property
+    def rest_body(self) -> Path:
+        """The same row in the Open Inference Protocol's JSON."""
+        return self.folder / "request.rest"
+
+    @property
+    def binary_body(self) -> Path:
+        """The same row in the protocol's binary form: JSON, and the tensor's bytes behind it."""
+        return self.folder / "request.binary"
+
+    @property
+    def binary_head(self) -> bytes:
+        """The JSON that stands before the bytes, and asks for an answer in bytes."""
+        tensor = {**_tensor(self.row), "parameters": {"binary_data_size": self.row.nbytes}}
+        return json.dumps({"inputs": [tensor], "parameters": {"binary_data_output": True}}).encode()
 
     @property
     def row(self) -> Any:
@@ -75,7 +91,14 @@ def make_forest(folder: Path) -> Forest:
     request.inputs.add(name="features", datatype="FP32", shape=forest.row.shape)
     forest.grpc_body.write_bytes(request.SerializeToString())
     forest.json_body.write_text(json.dumps({"features": forest.row.tolist()}))
+    data = [float(value) for value in forest.row.ravel()]
+    forest.rest_body.write_text(json.dumps({"inputs": [{**_tensor(forest.row), "data": data}]}))
+    forest.binary_body.write_bytes(forest.binary_head + forest.row.tobytes())
     return forest
+
+
+def _tensor(row: Any) -> dict[str, Any]:
+    return {"name": "features", "datatype": "FP32", "shape": list(row.shape)}
 
 
 def _train(forest: Forest) -> None:

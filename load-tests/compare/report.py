@@ -1,13 +1,15 @@
 """From measurements to a page: medians over the rounds, proportions, and what was aimed at."""
 
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from drivers import Figures
+from goals import GOALS, MEASUREMENTS, Goal
+from outcome import Figure, Outcome, not_measured, table
+from readings import Figures
 from rounds import Measured
-from scenarios import CONTESTANTS, GOALS, Goal, Load, Scenario
+from scenarios import CONTESTANTS, Load, Scenario
 
 _TITLES: Final = {contestant.name: contestant.title for contestant in CONTESTANTS}
 
@@ -33,23 +35,55 @@ class Results:
         return statistics.median(values) if values else None
 
     def reasons(self) -> Iterator[tuple[str, str]]:
-        """Contestants and loads without figures, and why."""
-        seen = {(m.contestant, m.reason): m for m in self.measured if m.reason}
-        for (contestant, reason), example in seen.items():
-            yield f"{_TITLES[contestant]}, {example.load.title}", " ".join(reason.split())
+        """Contestants and loads without figures, and why; those with the same reason together."""
+        seen: dict[str, dict[str, None]] = {}
+        for m in self.measured:
+            if m.reason:
+                who = f"{_TITLES[m.contestant]}, {m.load.title}"
+                seen.setdefault(" ".join(m.reason.split()), {})[who] = None
+        for reason, them in seen.items():
+            yield "; ".join(them), reason
 
 
-def page(results: Sequence[Results], *, head: Sequence[str], name: str) -> str:
-    """The whole report; its pictures are `<name>-<scenario>.png`."""
-    parts = [*head]
+def page(
+    results: Sequence[Results], *, head: Sequence[str], name: str, trials: Mapping[str, Outcome] | None = None
+) -> str:
+    """The whole report; its pictures are `<name>-<scenario>.png`.
+
+    Args:
+        results: Of the tables.
+        head: The first lines.
+        name: Of the report's files.
+        trials: What the other load tests handed over, by their titles.
+    """
+    trials = trials or {}
+    parts = [*head, "", "## What was aimed at", "", *table(aimed_at(results, trials.values()))]
     for found in results:
         parts += ["", f"## {found.scenario.title}", "", *_beside(found), *_tables(found)]
-        goals = [goal for goal in GOALS if goal.scenario == found.scenario.name]
-        if goals:
-            parts += ["", "What was aimed at:", "", *_goals(goals, found)]
         parts += ["", f"![throughput and p99 against concurrency]({name}-{found.scenario.name}.png)", ""]
         parts += [f"- left out: {who}: {why}" for who, why in found.reasons()]
+    for title, outcome in trials.items():
+        parts += ["", f"## {title}", "", *outcome.lines]
     return "\n".join(parts) + "\n"
+
+
+def aimed_at(results: Sequence[Results], trials: Iterable[Outcome]) -> Iterator[Figure]:
+    """Every figure that is aimed at, measured or not."""
+    for goal in GOALS:
+        yield _judged(goal, next((r for r in results if r.scenario.name == goal.scenario), None))
+    known = {figure.title: figure for outcome in trials for figure in outcome.figures}
+    for it in MEASUREMENTS:
+        why = f"`./load-tests/{it.trial}/run`" if it.trial else it.where
+        yield known.get(it.title) or not_measured(it.title, it.bound, why=why)
+
+
+def _judged(goal: Goal, results: Results | None) -> Figure:
+    value = reached(goal, results) if results else None
+    if value is None:
+        return not_measured(goal.title, goal.bound)
+    is_met = value >= goal.wanted if goal.is_ratio else value <= goal.wanted
+    unit = " x" if goal.is_ratio else " ms"
+    return Figure(title=goal.title, bound=goal.bound, measured=f"{value:.2f}{unit}", is_met=is_met)
 
 
 def reached(goal: Goal, results: Results) -> float | None:
@@ -68,6 +102,7 @@ def _tables(found: Results) -> Iterator[str]:
         ("as a multiple of " + _TITLES[found.scenario.reference], lambda c, load: _ratio(found, c, load)),
         ("p50 / p99 in ms", lambda c, load: _latency(found, c, load)),
         ("processor time of the servers for an answer, ms", lambda c, load: _cpu(found, c, load)),
+        ("processor time of the driver for an answer, ms", lambda c, load: _driver_cpu(found, c, load)),
     )
     for title, cell in columns:
         yield ""
@@ -103,18 +138,9 @@ def _cpu(found: Results, contestant: str, load: Load) -> str:
     return f"{spent:.3f}" if spent is not None else "-"
 
 
-def _goals(goals: Sequence[Goal], found: Results) -> Iterator[str]:
-    yield "| figure | wanted | measured |"
-    yield "|---|---|---|"
-    for goal in goals:
-        value = reached(goal, found)
-        sign, unit = (">=", " x") if goal.is_ratio else ("<=", " ms")
-        if value is None:
-            verdict = "not measured"
-        else:
-            is_met = value >= goal.wanted if goal.is_ratio else value <= goal.wanted
-            verdict = f"{value:.2f}{unit}{'' if is_met else ', **missed**'}"
-        yield f"| {goal.title} | {sign} {goal.wanted}{unit} | {verdict} |"
+def _driver_cpu(found: Results, contestant: str, load: Load) -> str:
+    spent = found.median(contestant, load, "driver_cpu_ms")
+    return f"{spent:.3f}" if spent is not None else "-"
 
 
 def _beside(found: Results) -> Iterator[str]:

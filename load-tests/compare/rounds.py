@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-from drivers import Drivers, Figures, Target
+from drivers import Drivers, Target
+from readings import Figures
 from scenarios import CONTESTANTS, SLIPWAY, Contestant, Load, Scenario
 from servers import CannotRun, busy_share, cpu_seconds
 from sites import SITES, Site, Workshop

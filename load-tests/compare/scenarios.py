@@ -58,6 +58,11 @@ class Scenario:
 
 SLIPWAY: Final = "slipway"
 
+
+def _over_http(name: str, title: str, site: str) -> Contestant:
+    return Contestant(name=name, title=title, site=site, protocol="http")
+
+
 CONTESTANTS: Final = (
     Contestant(name="gateway", title="Slipway: gateway and replica", site=SLIPWAY),
     Contestant(name="replica", title="Slipway's replica, called directly", site=SLIPWAY),
@@ -66,7 +71,10 @@ CONTESTANTS: Final = (
     Contestant(name="ray_installed", title="Ray Serve gRPC, as installed", site="ray_installed"),
     Contestant(name="mlserver_in_process", title="MLServer, parallel_workers 0", site="mlserver_in_process"),
     Contestant(name="mlserver_worker", title="MLServer, parallel_workers 1", site="mlserver_worker"),
-    Contestant(name="bentoml", title="BentoML over HTTP", site="bentoml", protocol="http"),
+    _over_http("gateway_rest_binary", "Slipway: REST, binary tensors", SLIPWAY),
+    _over_http("gateway_rest_json", "Slipway: REST, JSON", SLIPWAY),
+    _over_http("mlserver_rest", "MLServer, parallel_workers 0: REST, JSON", "mlserver_in_process"),
+    _over_http("bentoml", "BentoML: HTTP, JSON", "bentoml"),
 )
 
 CLOSED: Final = tuple(Load(in_flight=n) for n in (1, 16, 32, 128))
@@ -86,55 +94,5 @@ SCENARIOS: Final = (
         title="Beside the peers; Slipway's stream consumers are stopped",
         contestants=tuple(contestant.name for contestant in CONTESTANTS),
         loads=CLOSED + OPEN,
-    ),
-    # The next tables stand here: cache hits (a model that costs 5 ms) and REST (binary tensors).
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
-    """A figure that is wanted: a contestant's, divided by another's (ratio) or less it (difference)."""
-
-    title: str
-    against: str
-    load: Load
-    column: str
-    wanted: float
-    is_ratio: bool = True
-    contestant: str = "gateway"
-    scenario: str = "peers"
-
-
-def _throughput(against: str, title: str, wanted: float) -> Goal:
-    return Goal(
-        title=f"throughput at 128 in flight against {title}",
-        against=against,
-        load=Load(in_flight=128),
-        column="rate_per_s",
-        wanted=wanted,
-    )
-
-
-GOALS: Final = (
-    _throughput("ray_tuned", "tuned Ray Serve", 1.4),
-    _throughput("ray_installed", "Ray Serve as installed", 5.0),
-    _throughput("mlserver_in_process", "MLServer in process", 1.0),
-    _throughput("mlserver_worker", "MLServer with a worker", 2.0),
-    _throughput("raw_grpc", "raw grpc.aio", 0.5),
-    Goal(
-        title="p50 added to a direct call, 1 in flight",
-        against="replica",
-        load=Load(in_flight=1),
-        column="p50_ms",
-        wanted=0.6,
-        is_ratio=False,
-    ),
-    Goal(
-        title="p99 added to a direct call, 16 in flight",
-        against="replica",
-        load=Load(in_flight=16),
-        column="p99_ms",
-        wanted=4.0,
-        is_ratio=False,
     ),
 )

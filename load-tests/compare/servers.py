@@ -21,6 +21,7 @@ _INSTALL_S: Final = 900.0
 _READY_S: Final = 300.0  # Ray on a busy machine takes minutes
 _GRACE_S: Final = 20.0
 _TAIL_CHARACTERS: Final = 600
+QUIET: Final = 0.1  # share of the processors that others may use while something is measured
 
 
 class CannotRun(Exception):
@@ -118,7 +119,11 @@ class Server:
         """
         wait_until(lambda: answers() or self.process.poll() is not None, log=self.log)
         if self.process.poll() is not None:
-            raise CannotRun(f"it ended with code {self.process.returncode}: {_tail(self.log)}")
+            raise CannotRun(f"it ended with code {self.process.returncode}: {self.tail()}")
+
+    def tail(self) -> str:
+        """The end of its log."""
+        return _tail(self.log)
 
 
 def wait_until(answers: Callable[[], bool], *, log: Path) -> None:

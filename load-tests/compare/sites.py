@@ -3,9 +3,9 @@
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import numpy as np
@@ -20,6 +20,7 @@ from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 ROOT: Final = Path(__file__).resolve().parents[2]
 PEERS: Final = Path(__file__).parent / "peers"
 LOOPBACK: Final = "127.0.0.1"
+HEADER_LENGTH: Final = "inference-header-content-length"
 _ASK_S: Final = 5.0
 _ONE_THREAD: Final = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 # 0 keeps Ray on loopback, despite the variable's name.
@@ -79,23 +80,28 @@ def mlserver(name: str, workers: int) -> Site:
 
     @contextmanager
     def site(workshop: Workshop) -> Iterator[Mapping[str, Target]]:
-        folder, port = workshop.folder / name, free_port()
-        write_mlserver(folder, workshop.forest, port=port, workers=workers)
+        folder, port, http_port = workshop.folder / name, free_port(), free_port()
+        write_mlserver(folder, workshop.forest, port=port, workers=workers, http_port=http_port)
         environment = _ONE_THREAD | {"PYTHONPATH": str(PEERS / "mlserver")}
         words = [str(_programs("mlserver", workshop) / "mlserver"), "start", str(folder)]
         with running(words, environment=environment, folder=folder) as server:
-            yield {name: _grpc_target(port, workshop.forest, server=server)}
+            found = {name: _grpc_target(port, workshop.forest, server=server)}
+            if not workers:
+                found["mlserver_rest"] = _rest_target(http_port, workshop.forest, server=server)
+            yield found
 
     return site
 
 
-def write_mlserver(folder: Path, forest: Forest, *, port: int, workers: int) -> None:
+def write_mlserver(
+    folder: Path, forest: Forest, *, port: int, workers: int, http_port: int | None = None
+) -> None:
     """MLServer's two settings files; quiet, on loopback, all else as it comes."""
     folder.mkdir(parents=True, exist_ok=True)
     settings = {
         "host": LOOPBACK,
         "grpc_port": port,
-        "http_port": free_port(),
+        "http_port": http_port or free_port(),
         "metrics_port": free_port(),
         "metrics_dir": str(folder),
         "parallel_workers": workers,
@@ -122,11 +128,12 @@ def bentoml(workshop: Workshop) -> Iterator[Mapping[str, Target]]:
         "BENTOML_HOME": str(folder / "home"),
         "BENTOML_DO_NOT_TRACK": "True",
     }
-    url = f"http://{LOOPBACK}:{port}/infer"
     words += ["--working-dir", str(PEERS / "bentoml")]
     with running(words, environment=environment, folder=folder) as server:
-        server.wait_until(lambda: _http_is_right(url, workshop.forest))
-        yield {"bentoml": Target(address=url, body=workshop.forest.json_body, pids=(server.process.pid,))}
+        url, body = f"http://{LOOPBACK}:{port}/infer", workshop.forest.json_body
+        target = Target(address=url, body=body, pids=(server.process.pid,))
+        server.wait_until(lambda: http_is_right(target, workshop.forest))
+        yield {"bentoml": target}
 
 
 SITES: Final[Mapping[str, Site]] = {
@@ -153,18 +160,49 @@ def grpc_is_right(target: Target, forest: Forest) -> bool:
     return forest.is_right(np.frombuffer(raw, "<f4"))
 
 
-def _http_is_right(url: str, forest: Forest) -> bool:
-    headers = {"content-type": "application/json"}
+def http_is_right(target: Target, forest: Forest) -> bool:
+    """Whether a server gives the model's own answer, in the form that it was asked for."""
+    headers = {"content-type": target.content_type, **target.metadata}
     try:
-        answer = requests.post(url, data=forest.json_body.read_bytes(), headers=headers, timeout=_ASK_S)
+        answer = requests.post(target.address, data=target.body.read_bytes(), headers=headers, timeout=_ASK_S)
     except requests.RequestException:
         return False
-    return answer.ok and forest.is_right(answer.json()["probabilities"])
+    return answer.ok and forest.is_right(probabilities_of(answer.content, answer.headers.get(HEADER_LENGTH)))
+
+
+def probabilities_of(body: bytes, header_length: str | None) -> Any:
+    """What an answer over HTTP says: a plain object, the protocol's JSON, or its binary form."""
+    end = len(body) if header_length is None else int(header_length)
+    said = json.loads(body[:end])
+    if "outputs" not in said:
+        return said["probabilities"]
+    at = end
+    for output in said["outputs"]:
+        size = output.get("parameters", {}).get("binary_data_size", 0)
+        if output["name"] == "probabilities":
+            return np.frombuffer(body[at : at + size], "<f4") if size else output["data"]
+        at += size
+    raise ValueError(f"no probabilities among the outputs of {said}")
 
 
 def _grpc_target(port: int, forest: Forest, *, server: Server) -> Target:
     target = Target(address=f"{LOOPBACK}:{port}", body=forest.grpc_body, pids=(server.process.pid,))
     server.wait_until(lambda: grpc_is_right(target, forest))
+    return target
+
+
+def rest_target(port: int, forest: Forest, *, metadata: Mapping[str, str] | None = None) -> Target:
+    """The model behind the protocol's REST form, in JSON."""
+    return Target(
+        address=f"http://{LOOPBACK}:{port}/v2/models/{MODEL}/infer",
+        body=forest.rest_body,
+        metadata=metadata or {},
+    )
+
+
+def _rest_target(port: int, forest: Forest, *, server: Server) -> Target:
+    target = replace(rest_target(port, forest), pids=(server.process.pid,))
+    server.wait_until(lambda: http_is_right(target, forest))
     return target
 
 

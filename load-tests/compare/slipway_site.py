@@ -4,22 +4,34 @@ import asyncio
 import json
 import os
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+import psutil
 import requests
 from drivers import Target
-from forest import MODEL
+from forest import MODEL, make_forest
 from servers import CannotRun, command, wait_until
-from sites import LOOPBACK, ROOT, Site, Workshop, grpc_is_right
+from sites import (
+    HEADER_LENGTH,
+    LOOPBACK,
+    ROOT,
+    Site,
+    Workshop,
+    grpc_is_right,
+    http_is_right,
+    rest_target,
+)
 
 from slipway.cli.control_plane import ControlPlane
 from slipway.ports import ports
 from slipway.stack.environment import cli_environment
-from slipway.stack.processes import listeners
 from slipway.v1.inference_pb2 import GetVersionRequest
 from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
 
@@ -35,12 +47,12 @@ class LocalStack:
 
     def __init__(self, workshop: Workshop) -> None:
         self._workshop = workshop
-        self._environ = {
-            **os.environ,
+        self.variables = {
             "SLIPWAY_HOME": str(workshop.home),
             "SLIPWAY_CACHE": str(workshop.cache),
             "SLIPWAY_PORT_OFFSET": str(workshop.port_offset),
         }
+        self._environ = {**os.environ, **self.variables}
         self._ports = ports(self._environ)
 
     def empty(self) -> None:
@@ -72,14 +84,26 @@ class LocalStack:
         return next((str(row["champion"]) for row in listed if row["model"] == MODEL), "")
 
     def gateway(self) -> Target:
-        """The public port, with a fresh key."""
+        """The public gRPC port, with a fresh key."""
+        return self.doors()["gateway"]
+
+    def doors(self) -> dict[str, Target]:
+        """The gateway by each of its protocols, with a fresh key."""
         made = json.loads(self.tell("keys", "create", "compare", "--json"))
-        return Target(
-            address=f"{LOOPBACK}:{self._ports['gateway_grpc']}",
-            body=self._workshop.forest.grpc_body,
-            metadata={"authorization": f"Bearer {made['key']}"},
-            settled=self._has_shipped_all,
+        who = {"authorization": f"Bearer {made['key']}"}
+        forest = self._workshop.forest
+        grpc = Target(
+            address=f"{LOOPBACK}:{self._ports['gateway_grpc']}", body=forest.grpc_body, metadata=who
         )
+        rest = rest_target(self._ports["gateway_http"], forest, metadata=who)
+        binary = replace(
+            rest,
+            body=forest.binary_body,
+            metadata=who | {HEADER_LENGTH: str(len(forest.binary_head))},
+            content_type="application/octet-stream",
+        )
+        targets = {"gateway": grpc, "gateway_rest_binary": binary, "gateway_rest_json": rest}
+        return {name: replace(it, settled=self._has_shipped_all) for name, it in targets.items()}
 
     def replica(self, version: str) -> Target:
         """The port of the replica behind it."""
@@ -106,6 +130,25 @@ class LocalStack:
         return sum(float(value) for value in _BACKLOG.findall(requests.get(url, timeout=5).text)) == 0
 
 
+@contextmanager
+def own_workshop(home: Path, port_offset: int, *, has_stack: bool = True) -> Iterator[Workshop]:
+    """Folders and ports of a run's own; its stack is emptied before and after."""
+    cache = Path(os.environ.get("SLIPWAY_CACHE") or Path.home() / ".cache" / "slipway")
+    workshop = Workshop(
+        forest=make_forest(cache / "peers" / "model"),
+        cache=cache,
+        folder=Path(tempfile.mkdtemp(prefix="compare-")),
+        home=home.resolve(),
+        port_offset=port_offset,
+    )
+    if has_stack:
+        LocalStack(workshop).empty()
+    yield workshop
+    shutil.rmtree(workshop.folder, ignore_errors=True)  # after a failure its logs stay
+    if has_stack:
+        LocalStack(workshop).empty()
+
+
 def slipway(whole_stack: bool) -> Site:
     """Gateway and replica; with or without the parts that a prediction does not need."""
 
@@ -115,15 +158,18 @@ def slipway(whole_stack: bool) -> Site:
         try:
             stack.tell("up", *(() if whole_stack else _NEEDED))
             version = stack.champion()
-            gateway, forest = stack.gateway(), workshop.forest
-            wait_until(lambda: grpc_is_right(gateway, forest), log=stack.log("gateway"))
+            doors, forest, log = stack.doors(), workshop.forest, stack.log("gateway")
+            wait_until(lambda: grpc_is_right(doors["gateway"], forest), log=log)
+            for name in ("gateway_rest_binary", "gateway_rest_json"):
+                wait_until(partial(http_is_right, doors[name], forest), log=log)
             if not whole_stack:
                 stack.tell("down", "rollout")
             beside = stack.running_parts()
             replica = stack.replica(version)
-            pids = {"gateway": _holders(gateway, replica), "replica": _holders(replica)}
-            targets = {"gateway": gateway, "replica": replica}
-            yield {name: replace(it, beside=beside, pids=pids[name]) for name, it in targets.items()}
+            pids = _holders(doors["gateway"], replica)
+            targets = {name: replace(door, pids=pids) for name, door in doors.items()}
+            targets["replica"] = replace(replica, pids=_holders(replica))
+            yield {name: replace(it, beside=beside) for name, it in targets.items()}
         finally:
             stack.tell("down")
 
@@ -132,5 +178,6 @@ def slipway(whole_stack: bool) -> Site:
 
 def _holders(*targets: Target) -> tuple[int, ...]:
     """The processes that listen where the targets are."""
-    found = listeners([int(target.address.rpartition(":")[2]) for target in targets])
-    return tuple(pid for pid in found.values() if pid is not None)
+    ports_of = {int(target.address.rpartition(":")[2]) for target in targets}
+    found = (c for c in psutil.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN and c.laddr)
+    return tuple({c.pid for c in found if c.pid is not None and c.laddr[1] in ports_of})

@@ -1,12 +1,14 @@
 """An open loop in a process of its own: requests leave by the clock, whatever happens to those before.
 
-Reads one JSON line of what to do, writes one JSON line of what became of each request.
+Reads one JSON line of what to do, writes what became of each request as JSON to a file: a pipe may have been
+made non-blocking by a library of this process, and would then be cut short without a word.
 """
 
 import asyncio
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any, Final
 
 import grpc.aio
@@ -64,7 +66,7 @@ def main() -> None:
     order = orjson.loads(sys.stdin.buffer.readline())
     data = bytes.fromhex(order["data"])
     result = uvloop.run(drive(order["target"], data, key=order["key"], phases=order["phases"]))
-    sys.stdout.buffer.write(orjson.dumps(result) + b"\n")
+    Path(order["out"]).write_bytes(orjson.dumps(result))
 
 
 if __name__ == "__main__":
