@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaConsumer
 
 from slipway.envelope import Event
 from slipway.errors import SlipwayError
-from slipway.kafka import POLL_MS, connect, decode_record
+from slipway.kafka import POLL_MS, connect
+from slipway.kafka_records import decode_record
 
 log = logging.getLogger(__name__)
 

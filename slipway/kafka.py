@@ -7,24 +7,29 @@ the reason, and the partition goes on.
 
 import asyncio
 import logging
+from collections import Counter as Tally
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord
 from aiokafka.errors import KafkaError
 from prometheus_client import Counter
 
-from slipway.envelope import Event, Outgoing, decode
+from slipway.envelope import Outgoing
 from slipway.errors import InvalidInput, SlipwayError, Unavailable
 from slipway.kafka_batches import batches_of
+from slipway.kafka_lag import watched_lag
 from slipway.kafka_precedence import Precedence
-from slipway.topics import dead_letter_topic
+from slipway.kafka_records import dead_letter, decode_record
 
 log = logging.getLogger(__name__)
 
-Handler = Callable[[Sequence[Event]], Awaitable[None]]
+Read = Callable[[ConsumerRecord], Any]
+"""What a handler takes in place of a record, None for nothing; InvalidInput sends it to the dead letters."""
+Handler = Callable[[Sequence[Any]], Awaitable[None]]
+"""Handles what was read of a batch, in order."""
 
 CONSUMED = Counter("slipway_kafka_consumed_total", "Messages handled", ["topic", "group"])
 DEAD_LETTERED = Counter("slipway_kafka_dead_lettered_total", "Poison messages set aside", ["topic", "group"])
@@ -143,9 +148,17 @@ class Subscription:
 class ConsumerLoop:
     """Read, handle, commit, until told to stop; the batch under way is finished first."""
 
-    def __init__(self, subscription: Subscription, handle: Handler, *, dead_letters: Producer) -> None:
+    def __init__(
+        self,
+        subscription: Subscription,
+        handle: Handler,
+        *,
+        dead_letters: Producer,
+        read: Read = decode_record,
+    ) -> None:
         self._subscription = subscription
         self._handle = handle
+        self._read = read
         self._dead_letters = dead_letters
         self._is_ready = False
 
@@ -168,19 +181,24 @@ class ConsumerLoop:
             max_poll_interval_ms=300_000,
         )
         await connect(consumer.start)
-        precedence, loop = Precedence(s.first, bearable=s.max_batch), asyncio.get_running_loop()
         self._is_ready = True
         try:
-            while not stop.is_set():
-                due = await precedence.due(consumer, loop.time())
-                batches = await consumer.getmany(*due, timeout_ms=POLL_MS, max_records=s.max_batch)
-                records = [record for batch in batches.values() for record in batch]
-                if records:
-                    await self._until_handled(records, stop)
-                    await _commit(consumer, records)
+            async with watched_lag(consumer, s.group):
+                await self._consume(consumer, stop)
         finally:
             self._is_ready = False
             await consumer.stop()
+
+    async def _consume(self, consumer: AIOKafkaConsumer, stop: asyncio.Event) -> None:
+        s, loop = self._subscription, asyncio.get_running_loop()
+        precedence = Precedence(s.first, bearable=s.max_batch)
+        while not stop.is_set():
+            due = await precedence.due(consumer, loop.time())
+            batches = await consumer.getmany(*due, timeout_ms=POLL_MS, max_records=s.max_batch)
+            records = [record for batch in batches.values() for record in batch]
+            if records:
+                await self._until_handled(records, stop)
+                await _commit(consumer, records)
 
     async def _until_handled(self, records: list[ConsumerRecord], stop: asyncio.Event) -> None:
         """Try a batch until it is handled; a failure of a part that is away must not lose it."""
@@ -200,28 +218,32 @@ class ConsumerLoop:
             delay_s = min(delay_s * 2, _RETRY_LIMIT_S)
 
     async def _handle_batch(self, records: list[ConsumerRecord]) -> None:
-        events: list[Event] = []
-        by_event: list[ConsumerRecord] = []
+        items: list[Any] = []
+        sources: list[ConsumerRecord] = []
+        counts: Tally[str] = Tally()
         for record in records:
             try:
-                events.append(decode_record(record))
-                by_event.append(record)
+                item = self._read(record)
             except InvalidInput as error:
                 await self._set_aside(record, str(error))
-        if not events:
-            return
-        try:
-            await self._handle(events)
-        except InvalidInput:
-            await self._one_by_one(events, by_event)
-        for event in events:
-            CONSUMED.labels(event.topic, self._subscription.group).inc()
-
-    async def _one_by_one(self, events: list[Event], records: list[ConsumerRecord]) -> None:
-        """One of the batch is poison: find it without losing its neighbours."""
-        for event, record in zip(events, records, strict=True):
+                continue
+            counts[record.topic] += 1
+            if item is not None:
+                items.append(item)
+                sources.append(record)
+        if items:
             try:
-                await self._handle([event])
+                await self._handle(items)
+            except InvalidInput:
+                await self._one_by_one(items, sources)
+        for topic, count in counts.items():
+            CONSUMED.labels(topic, self._subscription.group).inc(count)
+
+    async def _one_by_one(self, items: list[Any], records: list[ConsumerRecord]) -> None:
+        """One of the batch is poison: find it without losing its neighbours."""
+        for item, record in zip(items, records, strict=True):
+            try:
+                await self._handle([item])
             except InvalidInput as error:
                 await self._set_aside(record, str(error))
 
@@ -237,37 +259,6 @@ class ConsumerLoop:
             },
         )
         await self._dead_letters.publish([dead_letter(record, group=self._subscription.group, reason=reason)])
-
-
-def dead_letter(record: ConsumerRecord, *, group: str, reason: str) -> Outgoing:
-    """The message as it came, with why and where from in its headers."""
-    about = {
-        "slipway_reason": reason[:2000],
-        "slipway_group": group,
-        "slipway_source_topic": record.topic,
-        "slipway_source_partition": str(record.partition),
-        "slipway_source_offset": str(record.offset),
-    }
-    headers = tuple((k, v) for k, v in record.headers if v is not None)
-    return Outgoing(
-        topic=dead_letter_topic(record.topic),
-        key=(record.key or b"").decode("utf-8", "replace"),
-        value=record.value or b"",
-        headers=headers + tuple((k, v.encode()) for k, v in about.items()),
-    )
-
-
-def decode_record(record: ConsumerRecord) -> Event:
-    """One record of a known topic, decoded."""
-    return decode(
-        record.topic,
-        key=record.key,
-        value=record.value,
-        headers=record.headers,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-    )
 
 
 async def _commit(consumer: AIOKafkaConsumer, records: list[ConsumerRecord]) -> None:

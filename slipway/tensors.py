@@ -1,5 +1,6 @@
 """Arrays to bytes and back, in the raw form of the Open Inference Protocol."""
 
+import math
 import struct
 from collections.abc import Iterable
 from typing import Any, Final
@@ -39,9 +40,9 @@ def from_raw(name: str, datatype: str, shape: Iterable[int], raw: bytes) -> Arra
     dims = tuple(shape)
     if datatype not in DTYPES:
         raise InvalidInput(f"tensor {name!r}: datatype {datatype!r} is not one of {', '.join(DTYPES)}")
-    if any(d < 0 for d in dims):
+    if min(dims, default=0) < 0:
         raise InvalidInput(f"tensor {name!r}: shape {list(dims)} has a negative dimension")
-    count = int(np.prod(dims, dtype=object)) if dims else 1
+    count = math.prod(dims)
     if datatype == "BYTES":
         return np.array(_split(name, raw, count), dtype=object).reshape(dims)
     dtype = DTYPES[datatype]

@@ -6,6 +6,7 @@ from functools import partial
 
 from services.drift_detection.consumer import Streams
 from services.drift_detection.handlers import BlockHandler, SketchHandler
+from services.drift_detection.lag import follow_lag
 from services.drift_detection.settings import Settings
 from services.drift_detection.store import Accumulators, ModelStates
 from services.drift_detection.watch_list import WatchList
@@ -46,6 +47,11 @@ async def build(process: Process, settings: Settings) -> None:
             await _first(known, stop)
         await streams.run(stop)
 
+    async def lag(stop: asyncio.Event) -> None:
+        sources = (PREDICTIONS, LABELS, DRIFT_BLOCKS)
+        await follow_lag(settings.kafka_bootstrap, settings.drift_app_id, sources, stop=stop)
+
+    process.spawn("lag", lag)
     process.spawn("streams", work)
     process.ready_when("streams", lambda: streams.is_ready)
     await process.enter(RpcServer().serving(f"{settings.host}:{settings.grpc_port}"))

@@ -19,7 +19,8 @@ from services.drift_detection.recovery import OrderedTableManager
 from services.drift_detection.settings import Settings
 from slipway.envelope import Event, decode
 from slipway.errors import InvalidInput, Unavailable
-from slipway.kafka import CONSUMED, DEAD_LETTERED, RETRIED, Producer, dead_letter
+from slipway.kafka import CONSUMED, DEAD_LETTERED, RETRIED, Producer
+from slipway.kafka_records import dead_letter
 from slipway.recently_seen import RecentlySeen
 from slipway.topics import DRIFT_BLOCKS, LABELS, PREDICTIONS, Topic
 

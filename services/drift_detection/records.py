@@ -1,6 +1,7 @@
 """From records and labels to what is counted of them."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from slipway.stats.profile import OUTSIDE, count_codes
 from slipway.tensors import from_tensor
 from slipway.v1.feedback_pb2 import LabelMatched
 from slipway.v1.predictions_pb2 import PredictionServed
-from slipway.v1.tensors_pb2 import FeatureBins, Tensor
+from slipway.v1.tensors_pb2 import Tensor
 
 _LABEL = "label"
 # Answers in place of a version's: a repeated one says nothing new, a fixed one nothing at all.
@@ -67,21 +68,27 @@ def _served(message: PredictionServed, classes: Sequence[str]) -> Sketch:
     at_s = message.context.served_at.ToNanoseconds() / 1e9
     return Sketch(
         rows=max(1, message.context.rows),
-        features={bins.feature: _feature(bins) for bins in message.feature_bins},
+        features={bins.feature: _feature(bins.codes) for bins in message.feature_bins},
         predicted=_answers(message.payload.outputs, classes),
         first_at_s=at_s,
         last_at_s=at_s,
     )
 
 
-def _feature(bins: FeatureBins) -> FeatureSketch:
-    counts, outside, missing = count_codes(np.frombuffer(bins.codes, dtype=np.uint8), bins=OUTSIDE)
-    return FeatureSketch(counts=_trimmed(counts.tolist()), outside=outside, missing=missing)
+def _feature(codes: bytes) -> FeatureSketch:
+    if len(codes) == 1:  # most requests have one row
+        return _SINGLE[codes[0]]
+    return _count(codes)
 
 
-def _trimmed(counts: list[int]) -> Counts:
-    filled = [index for index, count in enumerate(counts) if count]
-    return tuple(counts[: filled[-1] + 1]) if filled else ()
+def _count(codes: bytes) -> FeatureSketch:
+    counts, outside, missing = count_codes(np.frombuffer(codes, dtype=np.uint8), bins=OUTSIDE)
+    filled = np.flatnonzero(counts)
+    seen = counts[: filled[-1] + 1].tolist() if filled.size else []
+    return FeatureSketch(counts=tuple(seen), outside=outside, missing=missing)
+
+
+_SINGLE: Final = tuple(_count(bytes([code])) for code in range(256))
 
 
 def _answers(outputs: Sequence[Tensor], classes: Sequence[str]) -> Counts:

@@ -2,9 +2,15 @@
 
 import asyncio
 
+from aiokafka import ConsumerRecord
+
 from services.feedback.handlers import Joiner
+from services.feedback.records import Record, read_record
 from services.feedback.settings import Settings
+from slipway.envelope import Event
 from slipway.kafka import ConsumerLoop, Producer, Subscription
+from slipway.kafka_records import decode_record
+from slipway.topics import FEEDBACK, PREDICTIONS
 
 
 class FeedbackConsumer:
@@ -17,12 +23,12 @@ class FeedbackConsumer:
             bootstrap=settings.kafka_bootstrap,
             group=settings.consumer_group,
             instance=settings.instance,
-            topics=("predictions", "feedback"),
+            topics=(PREDICTIONS.name, FEEDBACK.name),
             # Feedback whose prediction is not known yet is parked, and there is room for so much only.
-            first=("predictions",),
+            first=(PREDICTIONS.name,),
             max_batch=settings.batch_messages,
         )
-        self._loop = ConsumerLoop(subscription, joiner.handle, dead_letters=producer)
+        self._loop = ConsumerLoop(subscription, joiner.handle, dead_letters=producer, read=_read)
         self._specs_known = specs_known
 
     @property
@@ -38,3 +44,8 @@ class FeedbackConsumer:
             wait.cancel()
         if not stop.is_set():
             await self._loop.run(stop)
+
+
+def _read(record: ConsumerRecord) -> Record | Event | None:
+    """What the joiner takes of one record."""
+    return read_record(record) if record.topic == PREDICTIONS.name else decode_record(record)

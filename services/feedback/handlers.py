@@ -13,15 +13,13 @@ from services.feedback.domain.label import LabelRules
 from services.feedback.domain.ledger import Applied, Ledger, Outcome, Parked, Prediction, RowKey
 from services.feedback.items import Item, read_item, to_park, to_quarantine, unpark
 from services.feedback.label_events import label_event
-from services.feedback.records import Record, read_record
+from services.feedback.records import Record
 from services.feedback.settings import Settings
 from services.feedback.store.entries import LoadedRow, Signal
 from services.feedback.store.joins import JoinStore, JoinTransaction
 from slipway.clock import Clock
 from slipway.envelope import Event
 from slipway.outbox import Relay
-from slipway.v1.feedback_pb2 import FeedbackReceived
-from slipway.v1.predictions_pb2 import PredictionServed
 
 Decided = list[tuple[Item, Outcome]]
 
@@ -37,27 +35,22 @@ class Joiner:
     settings: Settings
     clock: Clock
 
-    async def handle(self, events: Sequence[Event]) -> None:
-        """Take in one batch.
+    async def handle(self, batch: Sequence[Record | Event]) -> None:
+        """Take in one batch of records, and of events of the topic `feedback`.
 
         Predictions come first, so that feedback in the same batch finds them; feedback that has
         waited for them arrived earlier than the batch's own, so it is applied before.
-
-        Raises:
-            InvalidInput: A prediction record contradicts itself.
         """
         now_s = self.clock.now_s()
-        records = [read_record(e) for e in events if isinstance(e.message, PredictionServed)]
+        records = [record for record in batch if isinstance(record, Record)]
         items = [
-            read_item(e, secret=self.secret, now_s=now_s)
-            for e in events
-            if isinstance(e.message, FeedbackReceived)
+            read_item(event, secret=self.secret, now_s=now_s) for event in batch if isinstance(event, Event)
         ]
         async with self.store.transaction() as transaction:
             fresh = await self._add_records(transaction, records, now_s=now_s)
             items = [*await _take_parked(transaction, fresh), *items]
             decided, loaded = await self._decide(transaction, items)
-            is_news = await self._write(transaction, decided, loaded=loaded, now_s=now_s)
+            is_news = bool(decided) and await self._write(transaction, decided, loaded=loaded, now_s=now_s)
         count_batch(decided, loaded, now_s=now_s)
         if is_news:
             await self.relay.flush()
@@ -68,11 +61,11 @@ class Joiner:
         """Store what is new and note physical doubles; a second reading of a record is neither."""
         if not records:
             return []
-        first = await transaction.positions([r.prediction.prediction_id for r in records])
+        first = await transaction.positions([record.prediction_id for record in records])
         fresh: list[Record] = []
         doubles: list[tuple[str, int, int]] = []
         for record in records:
-            prediction_id, position = record.prediction.prediction_id, (record.partition, record.offset)
+            prediction_id, position = record.prediction_id, (record.partition, record.offset)
             if prediction_id not in first:
                 first[prediction_id] = position
                 fresh.append(record)
@@ -85,7 +78,7 @@ class Joiner:
 
     def _with_times(self, record: Record) -> tuple[Record, float, float]:
         """A record with when its rows expire and until when it is kept."""
-        rules, served_at_s = self.rules.get(record.prediction.model), record.served_at_s
+        rules, served_at_s = self.rules.get(record.model), record.served_at_s
         kept_until_s = served_at_s + self.settings.retention_s
         expires_at_s = served_at_s + rules.expire_after_s if rules else kept_until_s
         return record, expires_at_s, max(expires_at_s, kept_until_s)
@@ -150,13 +143,11 @@ class Joiner:
 
 
 async def _take_parked(transaction: JoinTransaction, fresh: Sequence[Record]) -> list[Item]:
-    subjects = [id_digest(r.prediction.prediction_id) for r in fresh]
-    subjects += [
-        key_digest(r.prediction.model, r.context.business_key, r.prediction.owner)
-        for r in fresh
-        if r.context.business_key
-    ]
-    return [unpark(parked) for parked in await transaction.take_parked(subjects)] if subjects else []
+    if not fresh or not await transaction.has_parked():
+        return []
+    subjects = [id_digest(r.prediction_id) for r in fresh]
+    subjects += [key_digest(r.model, r.business_key, r.owner) for r in fresh if r.business_key]
+    return [unpark(parked) for parked in await transaction.take_parked(subjects)]
 
 
 async def _predictions(transaction: JoinTransaction, items: Sequence[Item]) -> dict[bytes, Prediction]:

@@ -1,24 +1,29 @@
-"""A PredictionServed taken apart into what is kept of it: its context, and each row by itself."""
+"""A PredictionServed taken apart into what is kept of it: whose it is, and each row by itself."""
 
 from dataclasses import dataclass
 from typing import Any, Final
 
-from services.feedback.domain.ledger import Prediction
+from aiokafka import ConsumerRecord
+from google.protobuf.message import DecodeError
+
 from slipway import tensors
-from slipway.envelope import Event
 from slipway.errors import InvalidInput
+from slipway.kafka_records import Narrow
 from slipway.tensors import Array
 from slipway.tokens import Owner
-from slipway.v1.predictions_pb2 import PredictionContext
+from slipway.v1.prediction_views_pb2 import PayloadView, ServedView
+from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.tensors_pb2 import Payload, Tensor
 
 _ANSWERS: Final = ("label", "value")
 _PROBABILITIES: Final = "probabilities"
 _LATEST_S: Final = 2**33  # in 2242: any horizon from there still lies in the calendar
 _LARGEST: Final = 2**63
+_SERVED: Final = Narrow({PredictionServed: ServedView})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as they are made for every prediction: that would triple their cost.
+@dataclass(slots=True, kw_only=True)
 class RecordedRow:
     """One row: the answer, and the inputs it was given for, as a Payload of its own."""
 
@@ -27,67 +32,103 @@ class RecordedRow:
     inputs: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Record:
     """One served request and where its record lies in the topic."""
 
-    prediction: Prediction
-    context: Any  # PredictionContext
-    rows: tuple[RecordedRow, ...]
+    prediction_id: str
+    tenant: str
+    principal: str
+    model: str
+    version: str
+    digest: str
+    arm: str
+    business_key: str
+    route_epoch: int
+    served_at_s: float
+    rows: list[RecordedRow]
     partition: int
     offset: int
 
     @property
-    def served_at_s(self) -> float:
-        """When it was answered, in seconds since 1970."""
-        stamp = self.context.served_at
-        return float(stamp.seconds + stamp.nanos / 1e9)
+    def owner(self) -> Owner:
+        """Whom it was served to."""
+        return Owner(self.tenant, self.principal)
 
 
-def read_record(event: Event) -> Record:
-    """Take one record apart.
+def read_record(source: ConsumerRecord) -> Record | None:
+    """Take one record of `predictions` apart; None for a failure, which nobody labels.
 
     Raises:
-        InvalidInput: The record contradicts itself; it cannot be joined by anybody.
+        InvalidInput: It cannot be read, or contradicts itself, and can be joined by nobody.
     """
-    context, payload = event.message.context, event.message.payload
-    _check(context)
-    return Record(
-        prediction=Prediction(
-            prediction_id=context.prediction_id,
-            owner=Owner(context.tenant, context.principal),
-            model=context.model,
-            rows=context.rows,
-        ),
-        context=context,
-        rows=_rows(payload, context.rows),
-        partition=event.partition,
-        offset=event.offset,
+    served = _SERVED.read(source)
+    if served is None:
+        return None
+    record = _without_rows(served.context, source)
+    record.rows = _rows(served.payload, _row_count(served.context))
+    return record
+
+
+def _without_rows(context: Any, source: ConsumerRecord) -> Record:
+    stamp = context.served_at
+    record = Record(
+        prediction_id=context.prediction_id,
+        tenant=context.tenant,
+        principal=context.principal,
+        model=context.model,
+        version=context.version,
+        digest=context.digest,
+        arm=context.arm,
+        business_key=context.business_key,
+        route_epoch=context.route_epoch,
+        served_at_s=stamp.seconds + stamp.nanos / 1e9,
+        rows=[],
+        partition=source.partition,
+        offset=source.offset,
     )
+    _check(record)
+    return record
 
 
-def _check(context: PredictionContext) -> None:
-    if not context.prediction_id or len(context.prediction_id) > 128:
-        raise InvalidInput(f"prediction record with the id {context.prediction_id[:80]!r}")
-    if any("\0" in value for _, value in context.ListFields() if isinstance(value, str)):
-        raise InvalidInput(f"prediction {context.prediction_id!r}: a text field contains the character NUL")
-    if not 0 < context.served_at.seconds < _LATEST_S or context.route_epoch >= _LARGEST:
-        raise InvalidInput(f"prediction {context.prediction_id!r}: served_at or route_epoch is out of range")
+def _check(record: Record) -> None:
+    identity = record.prediction_id
+    if not identity or len(identity) > 128:
+        raise InvalidInput(f"prediction record with the id {identity[:80]!r}")
+    named = (identity, record.tenant, record.principal, record.model, record.version)
+    if "\0" in "".join((*named, record.digest, record.arm, record.business_key)):
+        raise InvalidInput(f"prediction {identity!r}: a text field contains the character NUL")
+    if not 1 <= record.served_at_s < _LATEST_S or record.route_epoch >= _LARGEST:
+        raise InvalidInput(f"prediction {identity!r}: served_at or route_epoch is out of range")
 
 
-def _rows(payload: Payload, count: int) -> tuple[RecordedRow, ...]:
-    inputs = [_split(tensor, count) for tensor in payload.inputs]
-    outputs = {tensor.name: _array(tensor, count) for tensor in payload.outputs}
+def _row_count(context: Any) -> int:
+    if not context.rows:
+        raise InvalidInput(f"prediction {context.prediction_id!r} has no row")
+    return int(context.rows)
+
+
+def _rows(payload: bytes, count: int) -> list[RecordedRow]:
+    try:
+        view = PayloadView.FromString(payload)
+        inputs = _inputs(view, payload, count)
+    except DecodeError as error:
+        raise InvalidInput(f"not a Payload: {error}") from error
+    outputs = {tensor.name: _array(tensor, count) for tensor in view.outputs}
     predicted = next((_texts(outputs[name]) for name in _ANSWERS if name in outputs), [""] * count)
     probabilities = _numbers(outputs.get(_PROBABILITIES), count)
-    return tuple(
-        RecordedRow(
-            predicted=predicted[row],
-            probabilities=probabilities[row],
-            inputs=Payload(inputs=[parts[row] for parts in inputs]).SerializeToString(),
-        )
+    return [
+        RecordedRow(predicted=predicted[row], probabilities=probabilities[row], inputs=inputs[row])
         for row in range(count)
-    )
+    ]
+
+
+def _inputs(view: PayloadView, payload: bytes, count: int) -> list[bytes]:
+    """The inputs of each row; those of an only row are left as they are."""
+    if count == 1:
+        return [PayloadView(inputs=view.inputs).SerializeToString()]
+    split = [_split(tensor, count) for tensor in Payload.FromString(payload).inputs]
+    return [Payload(inputs=[parts[row] for parts in split]).SerializeToString() for row in range(count)]
 
 
 def _texts(answers: Array) -> list[str]:
@@ -101,7 +142,8 @@ def _numbers(probabilities: Array | None, count: int) -> list[list[float]]:
         return [[] for _ in range(count)]
     if probabilities.dtype.kind != "f":
         raise InvalidInput(f"probabilities have dtype {probabilities.dtype}; floating point is needed")
-    return [[float(p) for p in row.ravel()] for row in probabilities]
+    numbers: list[list[float]] = probabilities.reshape(count, -1).tolist()
+    return numbers
 
 
 def _array(tensor: Tensor, count: int) -> Array:
@@ -113,8 +155,6 @@ def _array(tensor: Tensor, count: int) -> Array:
 
 def _split(tensor: Tensor, count: int) -> list[Tensor]:
     array = _array(tensor, count)
-    if count == 1:
-        return [tensor]
     if tensor.datatype == "BYTES":
         return [tensors.to_tensor(tensor.name, array[row : row + 1]) for row in range(count)]
     size = len(tensor.raw) // count

@@ -13,7 +13,7 @@ class Settings(ServiceSettings):
 
     postgres_dsn: str
     consumer_group: str = "slipway.feedback"
-    batch_messages: int = 500
+    batch_messages: int = 2_000
     max_parked_per_tenant: int = 10_000
     park_for_s: float = 7 * _DAY_S
     retention_s: float = 30 * _DAY_S

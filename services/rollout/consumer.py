@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from services.rollout.control import Control
 from services.rollout.handlers import take_candidates, take_predictions
+from services.rollout.records import ArmRecord, read_record
 from services.rollout.settings import Settings
 from slipway import topics
 from slipway.envelope import Event
@@ -13,12 +14,12 @@ from slipway.kafka import ConsumerLoop, Producer, Subscription
 def prediction_loop(control: Control, producer: Producer, settings: Settings) -> ConsumerLoop:
     """Counts what the arms of live rollouts answered."""
 
-    async def handle(events: Sequence[Event]) -> None:
-        if await take_predictions(control, events):
+    async def handle(records: Sequence[ArmRecord]) -> None:
+        if await take_predictions(control, records):
             await control.relay.flush()
 
-    subscription = _subscription(topics.PREDICTIONS.name, settings, max_batch=1000)
-    return ConsumerLoop(subscription, handle, dead_letters=producer)
+    subscription = _subscription(topics.PREDICTIONS.name, settings, max_batch=2000)
+    return ConsumerLoop(subscription, handle, dead_letters=producer, read=read_record)
 
 
 def candidate_loop(control: Control, producer: Producer, settings: Settings) -> ConsumerLoop:

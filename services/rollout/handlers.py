@@ -10,7 +10,7 @@ from services.rollout.domain.decision import Decision, decide
 from services.rollout.domain.log_entry import Version
 from services.rollout.domain.state_machine import Trigger
 from services.rollout.domain.tally import Tally, observe
-from services.rollout.records import observe_record
+from services.rollout.records import ArmRecord, observe_record
 from services.rollout.rows import Candidate
 from services.rollout.store import write_tally
 from slipway.envelope import Event
@@ -160,27 +160,26 @@ async def _restore(control: Control, model: Model, *, actor: str, reason: str) -
     await control.move(model, move)
 
 
-async def take_predictions(control: Control, events: Sequence[Event]) -> bool:
+async def take_predictions(control: Control, records: Sequence[ArmRecord]) -> bool:
     """Count the records of models with a live rollout; nothing is written for the others.
 
     Returns whether a rollout moved.
     """
-    by_model: dict[str, list[Event]] = defaultdict(list)
-    for event in events:
-        name = event.message.context.model
-        if control.is_live(name):
-            by_model[name].append(event)
-    metrics.RECORDS.labels("irrelevant").inc(len(events) - sum(map(len, by_model.values())))
+    by_model: dict[str, list[ArmRecord]] = defaultdict(list)
+    for record in records:
+        if control.is_live(record.model):
+            by_model[record.model].append(record)
+    metrics.RECORDS.labels("irrelevant").inc(len(records) - sum(map(len, by_model.values())))
     has_moved = False
-    for name, records in by_model.items():
+    for name, own in by_model.items():
         async with control.locked(name) as model:
             seq = model.position.seq
-            await _count(control, model, records)
+            await _count(control, model, own)
             has_moved = has_moved or model.position.seq != seq
     return has_moved
 
 
-async def _count(control: Control, model: Model, records: Sequence[Event]) -> None:
+async def _count(control: Control, model: Model, records: Sequence[ArmRecord]) -> None:
     """Fold the records into the counts; save those with their offsets, and each move they cause."""
     tally = model.tally
     for record in records:

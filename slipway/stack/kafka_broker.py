@@ -71,7 +71,9 @@ def _write_config(target: Path, *, layout: Layout, ports: Mapping[str, int]) -> 
 
 async def _format(classpath: tuple[str, ...], config: Path) -> None:
     cluster_id = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-    tool = ("kafka.tools.StorageTool", "format", "-t", cluster_id, "-c", str(config), "--ignore-formatted")
+    # One in 64 ids begins with a dash, and would be taken for an option of its own.
+    wanted = (f"--cluster-id={cluster_id}", "-c", str(config), "--ignore-formatted")
+    tool = ("kafka.tools.StorageTool", "format", *wanted)
     process = await asyncio.create_subprocess_exec(
         *classpath, *tool, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )

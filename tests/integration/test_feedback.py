@@ -17,12 +17,13 @@ from slipway.rpc import operator_metadata
 from slipway.v1.feedback_pb2 import SummarizeFeedbackRequest
 from tests.feedback import bench
 from tests.feedback.bench import BERT, CLASSES, SPEC, Bench
-from tests.service_process import ServiceProcess, skip_history
+from tests.service_process import ServiceProcess, skip_history, until
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "feedback" / "publish_feedback.py"
 
 pytestmark = pytest.mark.integration
 
+WAITING = "SELECT true FROM pg_locks WHERE NOT granted AND relation = 'prediction_rows'::regclass"
 KINDS = {
     "binary": {"task": "binary", "label": CLASSES},
     "accepting": {"task": "binary", "label": CLASSES + ", accept_is_label: true"},
@@ -294,6 +295,21 @@ async def test_killed_again_and_again_nothing_is_lost_and_nothing_doubled(
     service.start()
     await asyncio.to_thread(service.wait_ready)
     await it.reaches(predictions=count, rows_by_state={"MATCHED": count})
+
+
+async def test_killed_in_the_middle_of_a_batch_it_takes_each_prediction_in_once(
+    it: Bench, service: ServiceProcess
+) -> None:
+    records = [it.record(rows=2) for _ in range(500)]
+    async with it.database.transaction():
+        # A batch writes its predictions, then waits here before their rows.
+        await it.database.execute("LOCK TABLE prediction_rows IN SHARE MODE")
+        await asyncio.gather(*(it.publish_record(record) for record in records))
+        await until("a batch to wait", lambda: it.database.fetchval(WAITING))
+        service.kill()
+    service.start()
+    await asyncio.to_thread(service.wait_ready)
+    await it.reaches(predictions=500, prediction_doubles=0, rows_by_state={"PENDING": 1000})
 
 
 async def test_connections_that_the_database_cuts_are_only_a_delay(

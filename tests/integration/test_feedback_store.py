@@ -11,6 +11,7 @@ from services.feedback.app import MIGRATIONS
 from services.feedback.domain.label import LabelRules
 from services.feedback.handlers import Joiner
 from services.feedback.housekeeping import Housekeeper
+from services.feedback.records import Record, read_record
 from services.feedback.settings import Settings
 from services.feedback.store.housekeeping import HousekeepingStore
 from services.feedback.store.joins import JoinStore
@@ -21,6 +22,7 @@ from slipway.envelope import Event
 from slipway.outbox import Relay
 from slipway.v1.feedback_pb2 import FeedbackReceived
 from tests.feedback.bench import ANNA, served
+from tests.kafka_source import source_of
 from tests.service_process import own_database
 
 pytestmark = pytest.mark.integration
@@ -48,19 +50,23 @@ class Room:
     pool: Any
     offset: int = 0
 
-    def event(self, topic: str, message: Any, *, offset: int | None = None) -> Event:
+    def record(self, **more: Any) -> Record:
         self.offset += 1
-        at = self.offset if offset is None else offset
-        return Event(topic=topic, key="", message=message, event_id="", partition=0, offset=at)
-
-    def record(self, **more: Any) -> Event:
         message = served("m", at_s=self.clock.now_s(), **more)
-        return self.event("predictions", message)
+        record = read_record(source_of("predictions", message, offset=self.offset))
+        assert record is not None
+        return record
+
+    def again(self, record: Record) -> Record:
+        """A second physical record of the same prediction."""
+        self.offset += 1
+        return replace(record, offset=self.offset)
 
     def label(self, prediction_id: str, text: str = "1", **more: Any) -> Event:
         token = tokens.issue(SECRET, subject=prediction_id, owner=ANNA)
         message = FeedbackReceived(prediction_id=prediction_id, feedback_token=token, label=text, **more)
-        return self.event("feedback", message)
+        self.offset += 1
+        return Event(topic="feedback", key="", message=message, event_id="", partition=0, offset=self.offset)
 
     async def tidy(self, **limits: Any) -> Summary:
         keeper = replace(self.housekeeper, settings=replace(self.housekeeper.settings, **limits))
@@ -90,7 +96,7 @@ async def room(dsn: str, tmp_path: Path) -> AsyncIterator[Room]:
     async with postgres.pool(dsn, migrations=MIGRATIONS) as pool:
         await pool.execute(
             "TRUNCATE predictions, prediction_doubles, prediction_rows, feedback_events, feedback_signals, "
-            "parked, quarantine, outbox"
+            "parked, quarantine, outbox, row_counts"
         )
         clock = ManualClock(START_S)
         rules = {"m": LabelRules(classes=("0", "1"), expire_after_s=10 * DAY_S, accept_is_label=False)}
@@ -120,10 +126,6 @@ class Torn(dict[str, LabelRules]):
         raise ConnectionResetError(model)
 
 
-def id_of(event: Event) -> str:
-    return str(event.message.context.prediction_id)
-
-
 async def test_rows_expire_at_their_horizon_and_not_before(room: Room) -> None:
     await room.joiner.handle([room.record(rows=5)])
     room.clock.advance(10 * DAY_S - 1)
@@ -134,8 +136,8 @@ async def test_rows_expire_at_their_horizon_and_not_before(room: Room) -> None:
 
 async def test_records_go_after_their_retention_with_all_that_hangs_on_them(room: Room) -> None:
     records = [room.record() for _ in range(5)]
-    await room.joiner.handle([*records, *(room.label(id_of(r)) for r in records)])
-    await room.joiner.handle([room.event("predictions", records[0].message)])
+    await room.joiner.handle([*records, *(room.label(r.prediction_id) for r in records)])
+    await room.joiner.handle([room.again(records[0])])
     room.clock.advance(30 * DAY_S - 1)
     kept = await room.tidy()
     assert (kept.predictions, kept.prediction_doubles, kept.rows_by_state) == (5, 1, {"MATCHED": 5})
@@ -147,11 +149,11 @@ async def test_records_go_after_their_retention_with_all_that_hangs_on_them(room
 
 async def test_beyond_the_caps_the_oldest_go(room: Room) -> None:
     records = [room.record() for _ in range(7)]
-    await room.joiner.handle([*records, *(room.label(id_of(r)) for r in records)])
-    await room.joiner.handle([room.label(id_of(r), "7") for r in records])
+    await room.joiner.handle([*records, *(room.label(r.prediction_id) for r in records)])
+    await room.joiner.handle([room.label(r.prediction_id, "7") for r in records])
     room.clock.advance(1)
     newest = room.record()
-    await room.joiner.handle([newest, room.label(id_of(newest), "7")])
+    await room.joiner.handle([newest, room.label(newest.prediction_id, "7")])
     summary = await room.tidy(max_predictions=3, max_feedback_events=4, max_quarantined=5)
     assert (summary.predictions, summary.rows_by_state) == (3, {"MATCHED": 2, "PENDING": 1})
     assert summary.quarantined_by_reason == {"unknown_class": 5}
@@ -159,7 +161,7 @@ async def test_beyond_the_caps_the_oldest_go(room: Room) -> None:
     ids = [
         r["prediction_id"] for r in await room.pool.fetch("SELECT prediction_id FROM predictions ORDER BY 1")
     ]
-    assert ids == sorted(map(id_of, [*records[5:], newest]))
+    assert ids == sorted(r.prediction_id for r in [*records[5:], newest])
 
 
 async def test_what_is_parked_waits_its_time_and_then_goes_to_the_quarantine(room: Room) -> None:
@@ -175,13 +177,13 @@ async def test_what_is_parked_waits_its_time_and_then_goes_to_the_quarantine(roo
 
 async def test_a_batch_read_again_changes_nothing(room: Room) -> None:
     record, early = room.record(rows=2), room.record()
-    batch = [
+    batch: list[Record | Event] = [
         record,
-        room.event("predictions", record.message),
-        room.label(id_of(record)),
-        room.label(id_of(record), "0", row=1),
-        room.label(id_of(record), "7"),
-        room.label(id_of(early)),
+        room.again(record),
+        room.label(record.prediction_id),
+        room.label(record.prediction_id, "0", row=1),
+        room.label(record.prediction_id, "7"),
+        room.label(early.prediction_id),
     ]
     await room.joiner.handle(batch)
     once, published = await room.summaries.summarize("m"), await room.count("outbox")
@@ -199,5 +201,5 @@ async def test_a_batch_that_fails_leaves_no_trace(room: Room) -> None:
     record = room.record()
     broken = replace(room.joiner, rules=Torn(room.joiner.rules))
     with pytest.raises(ConnectionResetError):
-        await broken.handle([record, room.label(id_of(record))])
+        await broken.handle([record, room.label(record.prediction_id)])
     assert (await room.summaries.summarize("")).predictions == 0

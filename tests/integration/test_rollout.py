@@ -247,6 +247,31 @@ async def test_kill_9_between_transitions_loses_nothing_and_counts_nothing_twice
     assert (counts["canary"]["requests"], counts["champion"]["requests"]) == (28, 32)
 
 
+async def test_killed_in_the_middle_of_a_batch_it_counts_each_record_once(it: Bench) -> None:
+    await it.promote_first()
+    await it.apply(it.yaml().replace("min_rows: 20", "min_rows: 1000"))
+    await it.start("2")
+    status = await it.reaches("CANARY")
+    async with it.database.transaction():
+        await it.database.execute("LOCK TABLE tallies IN SHARE MODE")  # counts are kept, not written
+        await it.pass_step(status, rows=100)
+        waiting = "SELECT true FROM pg_locks WHERE NOT granted AND relation = 'tallies'::regclass"
+        await until("counts to wait", lambda: it.database.fetchval(waiting))
+        it.service.kill()
+    it.service.start()
+    await asyncio.to_thread(it.service.wait_ready)
+    await it.pass_step(status, rows=100)
+
+    async def counted() -> Any:
+        counts = orjson.loads(
+            await it.database.fetchval("SELECT counts FROM tallies WHERE model = $1", it.model)
+        )
+        return counts["step_rows"] if counts["step_rows"] >= 200 else None
+
+    assert await until("all records to be counted", counted) == 200
+    await it.abort()
+
+
 async def test_the_log_is_append_only_and_leads_to_the_published_table(it: Bench) -> None:
     await it.promote_first()
     with pytest.raises(asyncpg.RaiseError, match="append-only"):

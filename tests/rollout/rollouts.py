@@ -83,6 +83,7 @@ def seen(
     offset: int,
     epoch: int,
     outcome: Outcome = "good",
+    is_computed: bool = True,
     rows: int = 1,
     served_s: int | None = None,
     classes: tuple[tuple[str, int], ...] = (),
@@ -96,6 +97,7 @@ def seen(
         rows=rows,
         served_s=1000 + offset if served_s is None else served_s,
         outcome=outcome,
+        is_computed=is_computed,
         classes=classes,
     )
 

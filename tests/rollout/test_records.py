@@ -3,11 +3,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.rollout.records import observe_record
+from services.rollout.domain.observation import Observation
+from services.rollout.records import observe_record, read_record
 from slipway import spec, tensors
-from slipway.envelope import Event
+from slipway.errors import InvalidInput
+from slipway.spec import Spec
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionFailed, PredictionServed
 from slipway.v1.tensors_pb2 import Payload, Tensor
+from tests import kafka_source
 
 CLASSIFIER = spec.parse(
     'name: m\ntask: binary\nfeatures: [{name: a}]\nlabel: {name: y, classes: ["0", "1"]}\n'
@@ -16,14 +19,15 @@ CLASSIFIER = spec.parse(
 REGRESSOR = spec.parse("name: m\ntask: regression\nfeatures: [{name: a}]\nlabel: {name: y}\n")
 
 
-def _event(message: Any) -> Event:
-    return Event(topic="predictions", key="k", message=message, event_id="e", partition=2, offset=7)
+def _seen(message: Any, model: Spec = CLASSIFIER) -> Observation:
+    source = kafka_source.source_of("predictions", message, partition=2, offset=7)
+    return observe_record(read_record(source), model)
 
 
-def _served(*outputs: Tensor, latency_s: float = 0.01, rows: int = 2) -> Event:
-    context = PredictionContext(version="3", route_epoch=5, rows=rows, latency_s=latency_s)
-    context.served_at.seconds = 1_700_000_000
-    return _event(PredictionServed(context=context, payload=Payload(outputs=outputs)))
+def _served(*outputs: Tensor, latency_s: float = 0.01, rows: int = 2, **context: Any) -> PredictionServed:
+    about = PredictionContext(version="3", route_epoch=5, rows=rows, latency_s=latency_s, **context)
+    about.served_at.seconds = 1_700_000_000
+    return PredictionServed(context=about, payload=Payload(outputs=outputs))
 
 
 def _label(*texts: str) -> Tensor:
@@ -35,14 +39,14 @@ def _numbers(name: str, *values: float) -> Tensor:
 
 
 def test_a_good_record_says_who_answered_what() -> None:
-    seen = observe_record(_served(_label("1", "1"), _numbers("probabilities", 0.1, 0.9)), CLASSIFIER)
+    seen = _seen(_served(_label("1", "1"), _numbers("probabilities", 0.1, 0.9)))
     assert (seen.source, seen.offset, seen.version, seen.route_epoch) == ("predictions/2", 7, "3", 5)
     assert (seen.outcome, seen.rows, seen.classes) == ("good", 2, (("1", 2),))
     assert seen.served_s == 1_700_000_000
 
 
 def test_a_slow_answer_is_slow() -> None:
-    assert observe_record(_served(_label("1"), latency_s=0.2), CLASSIFIER).outcome == "slow"
+    assert _seen(_served(_label("1"), latency_s=0.2)).outcome == "slow"
 
 
 @pytest.mark.parametrize(
@@ -55,28 +59,45 @@ def test_a_slow_answer_is_slow() -> None:
     ids=["nan", "unknown class", "no tensor"],
 )
 def test_an_answer_that_means_nothing_is_malformed(output: Tensor) -> None:
-    assert observe_record(_served(output), CLASSIFIER).outcome == "malformed"
+    assert _seen(_served(output)).outcome == "malformed"
 
 
 def test_a_regressor_has_no_classes() -> None:
-    assert observe_record(_served(_numbers("value", 1.5)), REGRESSOR).classes == ()
-    assert observe_record(_served(_numbers("value", float("nan"))), REGRESSOR).outcome == "malformed"
+    assert _seen(_served(_numbers("value", 1.5)), REGRESSOR).classes == ()
+    assert _seen(_served(_numbers("value", float("nan"))), REGRESSOR).outcome == "malformed"
 
 
 def test_a_record_whose_payload_is_sealed_still_counts() -> None:
-    assert observe_record(_served(rows=0), CLASSIFIER).outcome == "good"
-    assert observe_record(_served(rows=0), CLASSIFIER).rows == 1
+    assert _seen(_served(rows=0)).outcome == "good"
+    assert _seen(_served(rows=0)).rows == 1
 
 
 @pytest.mark.parametrize(("code", "outcome"), [("INTERNAL", "failed"), ("CANCELLED", "ignored")])
 def test_failures_count_unless_the_client_went_away(code: str, outcome: str) -> None:
     message = PredictionFailed(context=PredictionContext(version="3"), code=code)
-    assert observe_record(_event(message), CLASSIFIER).outcome == outcome
+    assert _seen(message).outcome == outcome
 
 
 def test_an_answer_by_a_fallback_is_a_failure_of_the_version_that_was_meant() -> None:
-    event = _served(_label("1", "1"))
-    event.message.context.degraded = "previous_version"
-    event.message.context.intended_version = "4"
-    seen = observe_record(event, CLASSIFIER)
+    message = _served(_label("1", "1"), degraded="previous_version", intended_version="4")
+    seen = _seen(message)
     assert (seen.version, seen.outcome, seen.classes, seen.rows) == ("4", "failed", (), 2)
+
+
+@pytest.mark.parametrize("where", ["local", "shared"])
+def test_the_latency_of_an_answer_from_the_cache_is_not_the_versions(where: str) -> None:
+    late = _seen(_served(_label("1", "1"), latency_s=0.2, cache=where))
+    assert (late.outcome, late.is_computed, late.classes) == ("good", False, (("1", 2),))
+    assert _seen(_served(_label("1", "1"))).is_computed
+
+
+def test_the_latency_of_a_fallback_is_not_the_versions() -> None:
+    assert _seen(_served(_label("1"), latency_s=0.2, degraded="cached_answer")).outcome == "failed"
+
+
+def test_a_payload_that_is_none_is_nobodys_answer() -> None:
+    good = kafka_source.source_of("predictions", _served())
+    broken = PredictionServed(context=_served().context).SerializeToString() + b"\x12\x01\xff"
+    record = read_record(kafka_source.record("predictions", broken, good.headers))
+    with pytest.raises(InvalidInput, match="not a Payload"):
+        observe_record(record, CLASSIFIER)

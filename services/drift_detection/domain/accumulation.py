@@ -6,9 +6,9 @@ partition stopped and began again therefore makes no difference to what is count
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from services.drift_detection.domain.sketch import Sketch, merge
+from services.drift_detection.domain.sketch import Sketch, merge_all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,29 +57,48 @@ def accumulate(
     Returns:
         The new state, and the blocks to publish by version: full slots, then the open ones that grew.
     """
-    slots, applied = dict(state.slots), state.applied_offset
+    slots = {version: _Open([block]) for version, block in state.slots.items()}
+    applied = state.applied_offset
     full: list[tuple[str, Block]] = []
     grown: set[str] = set()
     for seen in observations:
         if seen.offset <= applied:
             continue
         applied = seen.offset
-        slot = _grow(slots.get(seen.version), seen)
-        if slot.sketch.rows + slot.sketch.labels >= limits.slot_rows:
-            full.append((seen.version, slot))
-            slots.pop(seen.version, None)
+        slot = slots.setdefault(seen.version, _Open([]))
+        slot.add(seen)
+        grown.add(seen.version)
+        if slot.rows >= limits.slot_rows:
+            full.append((seen.version, slot.block()))
+            del slots[seen.version]
             grown.discard(seen.version)
-        else:
-            slots[seen.version] = slot
-            grown.add(seen.version)
-    blocks = full + [(version, slots[version]) for version in sorted(grown)]
-    return Accumulator(applied_offset=applied, slots=_newest(slots, limits.versions)), blocks
+    blocks = {version: slot.block() for version, slot in slots.items()}
+    grown_blocks = [(version, blocks[version]) for version in sorted(grown)]
+    state = Accumulator(applied_offset=applied, slots=_newest(blocks, limits.versions))
+    return state, full + grown_blocks
 
 
-def _grow(slot: Block | None, seen: Observation) -> Block:
-    if slot is None:
-        return Block(first_offset=seen.offset, last_offset=seen.offset, sketch=seen.sketch)
-    return replace(slot, last_offset=seen.offset, sketch=merge(slot.sketch, seen.sketch))
+class _Open:
+    """A slot that is being filled; its parts are merged once, when it is asked for."""
+
+    def __init__(self, parts: list[Block]) -> None:
+        self._parts = parts
+        self.rows = sum(_size(part.sketch) for part in parts)
+
+    def add(self, seen: Observation) -> None:
+        """Count one more record."""
+        self._parts.append(Block(first_offset=seen.offset, last_offset=seen.offset, sketch=seen.sketch))
+        self.rows += _size(seen.sketch)
+
+    def block(self) -> Block:
+        """All of it."""
+        first, last = self._parts[0], self._parts[-1]
+        sketch = merge_all([part.sketch for part in self._parts])
+        return Block(first_offset=first.first_offset, last_offset=last.last_offset, sketch=sketch)
+
+
+def _size(sketch: Sketch) -> int:
+    return sketch.rows + sketch.labels
 
 
 def _newest(slots: dict[str, Block], count: int) -> dict[str, Block]:

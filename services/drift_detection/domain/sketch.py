@@ -1,6 +1,6 @@
 """What is remembered of a run of records: counts that can be added and subtracted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
 
@@ -43,6 +43,38 @@ def merge(one: Sketch, other: Sketch) -> Sketch:
         lambda a, b: a + b,
         span=(min(starts, default=0.0), max(one.last_at_s, other.last_at_s)),
     )
+
+
+def merge_all(sketches: Sequence[Sketch]) -> Sketch:
+    """The sketch of all runs together: as `merge` one by one, at a fraction of its cost."""
+    if len(sketches) == 1:
+        return sketches[0]
+    features: dict[str, list[FeatureSketch]] = {}
+    for sketch in sketches:
+        for name, feature in sketch.features.items():
+            features.setdefault(name, []).append(feature)
+    return Sketch(
+        rows=sum(s.rows for s in sketches),
+        features={name: _sum_of(features[name]) for name in sorted(features)},
+        predicted=_sums([s.predicted for s in sketches]),
+        labels=sum(s.labels for s in sketches),
+        errors=sum(s.errors for s in sketches),
+        label_counts=_sums([s.label_counts for s in sketches]),
+        first_at_s=min((s.first_at_s for s in sketches if s.first_at_s), default=0.0),
+        last_at_s=max((s.last_at_s for s in sketches), default=0.0),
+    )
+
+
+def _sum_of(features: Sequence[FeatureSketch]) -> FeatureSketch:
+    return FeatureSketch(
+        counts=_sums([f.counts for f in features]),
+        outside=sum([f.outside for f in features]),
+        missing=sum([f.missing for f in features]),
+    )
+
+
+def _sums(counts: Sequence[Counts]) -> Counts:
+    return tuple(map(sum, zip_longest(*counts, fillvalue=0)))
 
 
 def subtract(whole: Sketch, part: Sketch) -> Sketch:

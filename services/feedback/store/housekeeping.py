@@ -19,16 +19,23 @@ _EXPIRE: Final = """
         WHERE r.prediction_id = due.prediction_id AND r.row_index = due.row_index RETURNING r.model
     ) SELECT model, count(*) AS rows FROM expired GROUP BY model
 """
-_PRUNE_PREDICTIONS: Final = """
-    WITH gone AS (DELETE FROM predictions WHERE prediction_id IN ({}) RETURNING prediction_id),
-    rows AS (DELETE FROM prediction_rows AS r USING gone WHERE r.prediction_id = gone.prediction_id)
+_PRUNE_OLD: Final = """
+    WITH gone AS (DELETE FROM predictions WHERE prediction_id = ANY(ARRAY(
+        SELECT prediction_id FROM predictions WHERE keep_until <= $1 ORDER BY keep_until LIMIT $2
+    )) RETURNING prediction_id),
+    rows AS (DELETE FROM prediction_rows WHERE prediction_id IN (SELECT prediction_id FROM gone)),
+    doubles AS (DELETE FROM prediction_doubles WHERE prediction_id IN (SELECT prediction_id FROM gone))
     SELECT count(*) FROM gone
 """
 # Ids are UUIDv7, so the smallest are the oldest.
-_OLD: Final = _PRUNE_PREDICTIONS.format(
-    "SELECT prediction_id FROM predictions WHERE keep_until <= $1 ORDER BY keep_until LIMIT $2"
-)
-_SURPLUS: Final = _PRUNE_PREDICTIONS.format("SELECT prediction_id FROM predictions ORDER BY 1 LIMIT $1")
+_LAST_TO_GO: Final = "SELECT prediction_id FROM predictions ORDER BY 1 OFFSET $1 LIMIT 1"
+_PRUNE_UP_TO: Final = """
+    WITH rows AS (DELETE FROM prediction_rows WHERE prediction_id <= $1),
+    doubles AS (DELETE FROM prediction_doubles WHERE prediction_id <= $1),
+    gone AS (DELETE FROM predictions WHERE prediction_id <= $1 RETURNING 1)
+    SELECT count(*) FROM gone
+"""
+_COUNT_PREDICTIONS: Final = "SELECT coalesce(sum(predictions), 0)::bigint FROM row_counts"
 
 
 class Table(StrEnum):
@@ -80,16 +87,17 @@ class HousekeepingStore:
         """Delete a batch of predictions whose time is over; returns how many."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(LOCK)
-            return int(await connection.fetchval(_OLD, at(now_s), self._batch_rows))
+            return int(await connection.fetchval(_PRUNE_OLD, at(now_s), self._batch_rows))
 
     async def prune_surplus_predictions(self, max_predictions: int) -> int:
         """Delete a batch of the oldest predictions beyond a cap, whatever their state; returns how many."""
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(LOCK)
-            surplus = await connection.fetchval("SELECT count(*) FROM predictions") - max_predictions
+            surplus = int(await connection.fetchval(_COUNT_PREDICTIONS)) - max_predictions
             if surplus <= 0:
                 return 0
-            return int(await connection.fetchval(_SURPLUS, min(surplus, self._batch_rows)))
+            last = await connection.fetchval(_LAST_TO_GO, min(surplus, self._batch_rows) - 1)
+            return int(await connection.fetchval(_PRUNE_UP_TO, last))
 
     async def prune_entries(self, table: Table, *, before_s: float, max_entries: int) -> int:
         """Delete a batch of the entries of `table` that are too old or beyond its cap; returns how many."""
@@ -106,9 +114,7 @@ class HousekeepingStore:
 
     async def count_states(self) -> list[StateCount]:
         """Rows by model and state."""
-        rows = await self._pool.fetch(
-            "SELECT model, state, count(*) AS rows FROM prediction_rows GROUP BY model, state"
-        )
+        rows = await self._pool.fetch("SELECT model, state, rows FROM row_counts WHERE rows > 0")
         return [StateCount(model=r["model"], state=r["state"], rows=r["rows"]) for r in rows]
 
     async def count_parked(self) -> int:

@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
 
 from services.feedback.domain.claim import Content
 from services.feedback.domain.identity import id_digest, key_digest
@@ -24,6 +25,8 @@ from slipway import outbox
 from slipway.envelope import Outgoing
 from slipway.postgres import Connection, Pool
 from slipway.tokens import Owner
+
+_PENDING: Final = State.PENDING.value
 
 
 class JoinStore:
@@ -57,6 +60,7 @@ class JoinTransaction:
 
     async def add_predictions(self, records: Sequence[tuple[Record, float, float]], *, now_s: float) -> None:
         """Add new predictions, each with when its rows expire and until when it is kept."""
+        changed_at = at(now_s)
         await self._connection.copy_records_to_table(
             "predictions",
             columns=_PREDICTION_COLUMNS,
@@ -68,7 +72,7 @@ class JoinTransaction:
             records=[
                 columns
                 for record, expires_at_s, _ in records
-                for columns in _row_columns(record, expires_at_s=expires_at_s, now_s=now_s)
+                for columns in _row_columns(record, expires_at=at(expires_at_s), changed_at=changed_at)
             ],
         )
 
@@ -80,6 +84,10 @@ class JoinTransaction:
             *_columns(positions, 3),
         )
         return len(rows)
+
+    async def has_parked(self) -> bool:
+        """Whether any feedback waits at all."""
+        return bool(await self._connection.fetchval("SELECT EXISTS (SELECT FROM parked)"))
 
     async def take_parked(self, subjects: Sequence[bytes]) -> list[ParkedFeedback]:
         """Remove and return what waits for these predictions, in order of arrival."""
@@ -203,22 +211,19 @@ _PARKED_COLUMNS = (
 # fmt: on
 
 
-def _prediction_columns(record: Record, keep_until_s: float) -> tuple[Any, ...]:
-    c, owner = record.context, record.prediction.owner
-    digest = key_digest(c.model, c.business_key, owner) if c.business_key else None
+def _prediction_columns(r: Record, keep_until_s: float) -> tuple[Any, ...]:
+    digest = key_digest(r.model, r.business_key, r.owner) if r.business_key else None
     return (
-        *(c.prediction_id, c.tenant, c.principal, c.model, c.version, c.digest, c.arm, c.route_epoch),
-        *(c.business_key, digest, c.rows, at(record.served_at_s), at(keep_until_s)),
-        *(record.partition, record.offset),
+        *(r.prediction_id, r.tenant, r.principal, r.model, r.version, r.digest, r.arm, r.route_epoch),
+        *(r.business_key, digest, len(r.rows), at(r.served_at_s), at(keep_until_s), r.partition, r.offset),
     )
 
 
-def _row_columns(record: Record, *, expires_at_s: float, now_s: float) -> Iterable[tuple[Any, ...]]:
-    prediction = record.prediction
+def _row_columns(record: Record, *, expires_at: datetime, changed_at: datetime) -> Iterable[tuple[Any, ...]]:
     for number, row in enumerate(record.rows):
         yield (
-            *(prediction.prediction_id, number, prediction.model, row.predicted, row.probabilities),
-            *(row.inputs, State.PENDING.value, at(expires_at_s), at(now_s)),
+            *(record.prediction_id, number, record.model, row.predicted, row.probabilities, row.inputs),
+            *(_PENDING, expires_at, changed_at),
         )
 
 

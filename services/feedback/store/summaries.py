@@ -5,11 +5,13 @@ from typing import Any, Final
 
 from slipway.postgres import Connection, Pool
 
-_STATES: Final = "SELECT state, count(*) FROM prediction_rows WHERE $1 IN ('', model) GROUP BY state"
+_STATES: Final = (
+    "SELECT state, sum(rows)::bigint FROM row_counts WHERE rows > 0 AND $1 IN ('', model) GROUP BY state"
+)
 _REASONS: Final = "SELECT reason, count(*) FROM quarantine WHERE $1 IN ('', model) GROUP BY reason"
 # Feedback by prediction id need not say its model, so it may be for any.
 _PARKED: Final = "SELECT count(*) FROM parked WHERE $1 = '' OR model IN ('', $1)"
-_PREDICTIONS: Final = "SELECT count(*) FROM predictions WHERE $1 IN ('', model)"
+_PREDICTIONS: Final = "SELECT coalesce(sum(predictions), 0)::bigint FROM row_counts WHERE $1 IN ('', model)"
 _DOUBLES: Final = (
     "SELECT count(*) FROM prediction_doubles JOIN predictions USING (prediction_id) WHERE $1 IN ('', model)"
 )

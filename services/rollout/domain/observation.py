@@ -16,6 +16,7 @@ class Observation:
         route_epoch: Of the table by which it was routed.
         served_s: The whole second in which it was answered.
         outcome: `malformed`: NaN, or an output that cannot be read; `ignored`: the client went away.
+        is_computed: By the version, just now; the latency of a cached answer is not the version's.
         classes: Answered classes and how often; empty for regressors and sealed payloads.
     """
 
@@ -26,4 +27,5 @@ class Observation:
     rows: int
     served_s: int
     outcome: Outcome
+    is_computed: bool = True
     classes: tuple[tuple[str, int], ...] = ()

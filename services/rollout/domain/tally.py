@@ -154,7 +154,7 @@ def _add_bake_evidence(tally: Tally, observation: Observation) -> Tally:
     is_broken = observation.outcome in ("failed", "malformed")
     ratios = evidence.add_request(tally.bake_log_ratios, is_bad=is_broken, baseline=tally.baseline)
     judged = replace(tally, bake_log_ratios=ratios)
-    if is_broken or observation.served_s <= tally.slow_second:
+    if is_broken or not observation.is_computed or observation.served_s <= tally.slow_second:
         return judged
     slow = evidence.add_request(
         tally.slow_log_ratios, is_bad=observation.outcome == "slow", baseline=TOLERATED_SLOW_SHARE

@@ -1,7 +1,9 @@
+from functools import reduce
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.drift_detection.domain.sketch import EMPTY, FeatureSketch, Sketch, merge, subtract
+from services.drift_detection.domain.sketch import EMPTY, FeatureSketch, Sketch, merge, merge_all, subtract
 
 counts = st.lists(st.integers(0, 50), max_size=5).map(tuple)
 feature_sketches = st.builds(
@@ -46,6 +48,11 @@ def plain(sketch: Sketch) -> object:
 def test_merging_is_commutative_and_associative(a: Sketch, b: Sketch, c: Sketch) -> None:
     assert merge(a, b) == merge(b, a)
     assert merge(merge(a, b), c) == merge(a, merge(b, c))
+
+
+@given(st.lists(sketches, min_size=1, max_size=5))
+def test_merging_all_at_once_is_merging_one_by_one(some: list[Sketch]) -> None:
+    assert merge_all(some) == reduce(merge, some)
 
 
 @given(sketches)

@@ -126,6 +126,17 @@ def test_a_stray_answer_of_the_old_champion_is_no_evidence_at_100_percent() -> N
     assert tally.step_rows == 1
 
 
+def test_what_the_cache_answers_does_not_make_a_slow_second_a_quick_one() -> None:
+    position = _bake()
+    one, other = begin_rollout("r"), begin_rollout("r")
+    slow = seen(2, offset=1, epoch=position.epoch, outcome="slow", served_s=7)
+    cached = seen(2, offset=0, epoch=position.epoch, is_computed=False, served_s=7)
+    with_cache = observe(observe(one, cached, position), slow, position)
+    without = observe(other, slow, position)
+    assert with_cache.slow_log_ratios == without.slow_log_ratios != one.slow_log_ratios
+    assert (with_cache.canary.requests, with_cache.canary.slow) == (2, 1)
+
+
 def test_the_baseline_of_the_bake_is_what_the_old_champion_showed() -> None:
     tally = Tally(champion=ArmTally(requests=98, failed=29))
     assert begin_step(tally, State.BAKE).baseline == pytest.approx(0.3)
