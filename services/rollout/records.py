@@ -11,7 +11,7 @@ from slipway.envelope import Event
 from slipway.errors import InvalidInput
 from slipway.spec import Spec
 from slipway.tensors import from_tensor
-from slipway.v1.predictions_pb2 import PredictionServed
+from slipway.v1.predictions_pb2 import PredictionServed, PredictionsUnrecorded, PredictionWithheld
 from slipway.v1.tensors_pb2 import Tensor
 
 _LABEL: Final = "label"
@@ -36,6 +36,8 @@ def observe_record(event: Event, spec: Spec) -> Observation:
 
 
 def _judge(message: Any, spec: Spec) -> tuple[Outcome, tuple[tuple[str, int], ...]]:
+    if isinstance(message, PredictionWithheld | PredictionsUnrecorded):
+        return "ignored", ()  # about records; the version did its work
     if not isinstance(message, PredictionServed):
         return ("ignored" if message.code in _IGNORED_CODES else "failed"), ()
     if message.context.degraded:

@@ -6,7 +6,13 @@ import pytest
 from services.rollout.records import observe_record
 from slipway import spec, tensors
 from slipway.envelope import Event
-from slipway.v1.predictions_pb2 import PredictionContext, PredictionFailed, PredictionServed
+from slipway.v1.predictions_pb2 import (
+    PredictionContext,
+    PredictionFailed,
+    PredictionServed,
+    PredictionsUnrecorded,
+    PredictionWithheld,
+)
 from slipway.v1.tensors_pb2 import Payload, Tensor
 
 CLASSIFIER = spec.parse(
@@ -80,3 +86,10 @@ def test_an_answer_by_a_fallback_is_a_failure_of_the_version_that_was_meant() ->
     event.message.context.intended_version = "4"
     seen = observe_record(event, CLASSIFIER)
     assert (seen.version, seen.outcome, seen.classes, seen.rows) == ("4", "failed", (), 2)
+
+
+@pytest.mark.parametrize(
+    "message", [PredictionWithheld(code="UNAVAILABLE"), PredictionsUnrecorded(answered=3)]
+)
+def test_what_went_wrong_with_records_is_nothing_the_version_did(message: Any) -> None:
+    assert observe_record(_event(message), CLASSIFIER).outcome == "ignored"
