@@ -38,7 +38,7 @@ class Load:
 async def drive(load: Load, ledger: Ledger, *, say: Callable[[str], None]) -> None:
     """Ask until so many answers are in the ledger."""
     channels = [grpc.aio.insecure_channel(load.address, options=_OPTIONS) for _ in range(_CHANNELS)]
-    calls = [channel.unary_unary(_METHOD) for channel in channels]
+    calls: list[Any] = [channel.unary_unary(_METHOD) for channel in channels]
     try:
         async with asyncio.TaskGroup() as group:
             clerk = group.create_task(_keep_books(load, ledger, say=say))

@@ -7,7 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import psutil
 from ledger_files import Ledger
@@ -63,8 +63,9 @@ class Saboteur:
             away_s = self._away_s if fault.kind == "kafka away" else 0.0
             async with self._broker:
                 silence_s = await self._take_broker_away(away_s)
-        entry = {"kind": fault.kind, "at": fault.at, "until_next_answer_s": round(silence_s, 2)}
-        self._ledger.faults.append(entry)
+        self._ledger.faults.append(
+            {"kind": fault.kind, "at": fault.at, "until_next_answer_s": round(silence_s, 2)}
+        )
 
     async def _kill_gateway(self) -> float:
         pid = await asyncio.to_thread(self._pid, "gateway")
@@ -90,5 +91,5 @@ class Saboteur:
         return time.monotonic() - start_s
 
     def _pid(self, part: str) -> int | None:
-        report: Mapping[str, list[dict[str, int | None]]] = json.loads(self._stack.tell("status", "--json"))
+        report: Mapping[str, list[dict[str, Any]]] = json.loads(self._stack.tell("status", "--json"))
         return next(row["pid"] for row in report["parts"] if row["name"] == part)
