@@ -152,9 +152,9 @@ def judge(answers: Iterable[Answer], failed: set[int], records: Records) -> Verd
         count["unknown"] += record is not None and record[1] != f"{answer.number:x}"
         count["answered_though_withheld"] += prediction_id in records.withheld
     for prediction_id, (_, request_id) in records.served.items():
-        if prediction_id not in lines:
+        if prediction_id not in lines and request_id:  # without one: asked before the load began
             count["recorded_not_answered"] += 1
-            count["unknown"] += int(request_id or "0", 16) not in failed
+            count["unknown"] += int(request_id, 16) not in failed
     names = ("missing", "unknown", "answered_twice", "answered_though_withheld", "answered", "unrecorded")
     return Verdict(
         **{name: count[name] for name in (*names, "recorded_not_answered")},

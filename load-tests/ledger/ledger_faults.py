@@ -1,18 +1,22 @@
 """What is done to the servers while they are asked."""
 
 import asyncio
-import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Final, Literal
 
 import psutil
 from ledger_files import Ledger
-from slipway_site import LocalStack
 
+from slipway.ports import ports
+from slipway.stack.readiness import tcp_open
+from slipway.stack.supervision import ProcessState, Supervision
+
+_LONGEST_S: Final = 300.0
+Say = Callable[[str], None]
 Kind = Literal["broker restart", "gateway kill -9", "kafka away"]
 
 
@@ -39,10 +43,11 @@ class Saboteur:
     """Strikes when it is time."""
 
     def __init__(
-        self, stack: LocalStack, ledger: Ledger, *, away_s: float, say: Callable[[str], None]
+        self, supervision: Supervision, ledger: Ledger, *, requests: int, away_s: float, say: Say
     ) -> None:
-        self._stack = stack
+        self._supervision = supervision
         self._ledger = ledger
+        self._requests = requests
         self._away_s = away_s
         self._say = say
         self._broker = asyncio.Lock()
@@ -68,8 +73,8 @@ class Saboteur:
         )
 
     async def _kill_gateway(self) -> float:
-        pid = await asyncio.to_thread(self._pid, "gateway")
-        if pid is None:
+        pid = self._supervision.processes()["gateway"].pid
+        if not pid:
             self._say("        the gateway is not there to be killed")
             return 0.0
         family = [pid, *(child.pid for child in psutil.Process(pid).children(recursive=True))]
@@ -78,18 +83,21 @@ class Saboteur:
         return await self._until_next_answer()
 
     async def _take_broker_away(self, away_s: float) -> float:
-        await asyncio.to_thread(self._stack.tell, "down", "kafka")
-        silence_s = await self._until_next_answer(at_most_s=away_s)
-        await asyncio.sleep(max(0.0, away_s - silence_s))
-        await asyncio.to_thread(self._stack.tell, "up", "kafka")
+        self._supervision.stop("kafka")
+        start_s = time.monotonic()
+        while self._supervision.processes()["kafka"].state is not ProcessState.STOPPED:
+            await asyncio.sleep(0.1)
+        silence_s = await self._until_next_answer(at_most_s=away_s or _LONGEST_S)
+        await asyncio.sleep(max(0.0, start_s + away_s - time.monotonic()))
+        self._supervision.start("kafka")
+        while not await tcp_open(ports()["kafka"]):
+            await asyncio.sleep(0.2)
+        self._say("        Kafka is back")
         return silence_s
 
-    async def _until_next_answer(self, *, at_most_s: float = 300.0) -> float:
+    async def _until_next_answer(self, *, at_most_s: float = _LONGEST_S) -> float:
+        """Seconds; the last answer of all has none behind it."""
         before, start_s = self._ledger.answered, time.monotonic()
-        while self._ledger.answered == before and time.monotonic() - start_s < at_most_s:
+        while self._ledger.answered == before < self._requests and time.monotonic() - start_s < at_most_s:
             await asyncio.sleep(0.01)
         return time.monotonic() - start_s
-
-    def _pid(self, part: str) -> int | None:
-        report: Mapping[str, list[dict[str, Any]]] = json.loads(self._stack.tell("status", "--json"))
-        return next(row["pid"] for row in report["parts"] if row["name"] == part)

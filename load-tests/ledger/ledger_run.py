@@ -18,10 +18,12 @@ from ledger_faults import Saboteur, plan
 from ledger_files import Ledger, fresh, resumed
 from ledger_report import facts, page
 from servers import CannotRun, wait_until
-from sites import ROOT, Workshop, grpc_is_right
+from sites import LOOPBACK, ROOT, Workshop, grpc_is_right
 from slipway_site import LocalStack
 
 from slipway.ports import ports
+from slipway.stack.stack import build_stack
+from slipway.stack.supervision import Supervision
 
 _EPILOG: Final = """examples:
   ./load-tests/ledger/run --requests 20000             a few minutes: does it work?
@@ -33,7 +35,6 @@ _EPILOG: Final = """examples:
 _NEEDED: Final = ("gateway", "inference", "rollout")
 _HOME: Final = Path(tempfile.gettempdir()) / "slipway-ledger"
 _RESULTS: Final = Path(__file__).parent / "results"
-_SHIPPED_WITHIN_S: Final = 600.0
 
 
 def main() -> None:
@@ -45,6 +46,8 @@ def main() -> None:
         os.environ["SLIPWAY_SEGMENT_BYTES"] = str(segment_bytes)
         os.environ["SLIPWAY_SPOOL_LIMIT_BYTES"] = str(arguments.spool_limit_mib * 2**20)
     workshop = _workshop(arguments)
+    os.environ["SLIPWAY_HOME"] = str(workshop.home)  # for what looks at the stack from in here
+    os.environ["SLIPWAY_PORT_OFFSET"] = str(workshop.port_offset)
     stack = LocalStack(workshop)
     state = ROOT / "out" / "ledger"
     try:
@@ -123,11 +126,10 @@ def _measure(
         in_flight=arguments.in_flight,
     )
     parts = stack.running_parts()
-    uvloop.run(_load(arguments, load, stack=stack, ledger=ledger))
+    uvloop.run(_load(arguments, load, ledger=ledger))
     _say("        waiting until all records are shipped")
     wait_until(target.settled, log=stack.log("gateway"))
-    bootstrap = f"127.0.0.1:{ports({'SLIPWAY_PORT_OFFSET': str(arguments.port_offset)})['kafka']}"
-    records = uvloop.run(read_topic(bootstrap, say=_say))
+    records = uvloop.run(read_topic(f"{LOOPBACK}:{ports()['kafka']}", say=_say))
     verdict = judge(ledger.answers(), ledger.failures(), records)
     return {
         "facts": facts(
@@ -142,14 +144,20 @@ def _measure(
     }
 
 
-async def _load(arguments: argparse.Namespace, load: Load, *, stack: LocalStack, ledger: Ledger) -> None:
+async def _load(arguments: argparse.Namespace, load: Load, *, ledger: Ledger) -> None:
     faults = plan(
         arguments.requests,
         broker_restarts=arguments.broker_restarts,
         gateway_kills=arguments.gateway_kills,
         is_kafka_away=arguments.kafka_away > 0,
     )
-    saboteur = Saboteur(stack, ledger, away_s=arguments.kafka_away, say=_say)
+    saboteur = Saboteur(
+        Supervision(build_stack()),
+        ledger,
+        requests=arguments.requests,
+        away_s=arguments.kafka_away,
+        say=_say,
+    )
     async with asyncio.TaskGroup() as group:
         group.create_task(saboteur.strike(fault for fault in faults if fault.at > ledger.answered))
         group.create_task(drive(load, ledger, say=_say))
