@@ -123,7 +123,7 @@ def kafka_away(gateway: Gateway) -> Iterator[None]:
     gateway.service.wait_ready()
 
 
-def ask(gateway: Gateway, ledger: Ledger, count: int) -> None:
+def ask(gateway: Gateway, ledger: Ledger, count: int) -> Ledger:
     """So many requests, one after the other."""
     with grpc.insecure_channel(gateway.target) as channel:
         for _ in range(count):
@@ -134,6 +134,7 @@ def ask(gateway: Gateway, ledger: Ledger, count: int) -> None:
                 continue
             kind = ledger.unrecorded if "slipway_unrecorded" in answer.parameters else ledger.recorded
             kind.add(prediction_id(answer))
+    return ledger
 
 
 @dataclass(kw_only=True)
@@ -226,7 +227,7 @@ def test_a_strict_model_answers_nobody_while_kafka_is_away_and_says_so(bench: Be
         withheld = metric(gateway, "slipway_gateway_withheld_total", recording="broker")
         assert refused + withheld == 3
     again = Ledger()
-    wait_for("an answer", lambda: ask(gateway, again, 1) or again.recorded)
+    wait_for("an answer", lambda: ask(gateway, again, 1).recorded)
     given = ledger.recorded | again.recorded
     found = records(gateway, since, until=lambda found: given <= set(found.served))
     nobody_got = {message.context.prediction_id for message in found.withheld}
@@ -238,12 +239,11 @@ def test_with_refuse_nothing_is_answered_without_a_record(bench: Bench) -> None:
     gateway = serve(bench, QUICK)
     since, ledger = ends(gateway.service.bootstrap, PREDICTIONS.name), Ledger()
     with kafka_away(gateway):
-        wait_for("a full spool", lambda: ask(gateway, ledger, 10) or ledger.refusals)
+        wait_for("a full spool", lambda: ask(gateway, ledger, 10).refusals)
         assert set(ledger.codes) == {"RESOURCE_EXHAUSTED"}
         assert int(dict(ledger.refusals[0].trailing_metadata())["retry-after-ms"]) == 5000
         assert status(gateway)["state"] == "full"
-    before = len(ledger.recorded)
-    wait_for("an answer", lambda: ask(gateway, ledger, 1) or len(ledger.recorded) > before)
+    wait_until_answered(gateway, ledger)
     found = records(gateway, since, until=lambda found: ledger.recorded <= set(found.served))
     assert set(found.served) == ledger.recorded
     assert not found.gaps
@@ -253,7 +253,7 @@ def test_with_count_everybody_is_answered_and_the_gap_is_told(bench: Bench) -> N
     gateway = serve(bench, f"{QUICK}, when_records_full: count")
     since, ledger = ends(gateway.service.bootstrap, PREDICTIONS.name), Ledger()
     with kafka_away(gateway):
-        wait_for("a full spool", lambda: ask(gateway, ledger, 10) or ledger.unrecorded)
+        wait_for("a full spool", lambda: ask(gateway, ledger, 10).unrecorded)
         ask(gateway, ledger, 30)
         assert not ledger.refusals
         told = metric(gateway, "slipway_gateway_unrecorded_total", model=gateway.model, kind="answered")
@@ -346,6 +346,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
+def wait_until_refused(gateway: Gateway, ledger: Ledger) -> None:
+    before = len(ledger.refusals)
+    wait_for("a refusal", lambda: len(ask(gateway, ledger, 20).refusals) > before)
+
+
+def wait_until_answered(gateway: Gateway, ledger: Ledger) -> None:
+    before = len(ledger.recorded)
+    wait_for("an answer", lambda: len(ask(gateway, ledger, 1).recorded) > before)
+
+
 def fill(path: Path) -> None:
     """Until nothing more goes in."""
     with path.open("wb", buffering=0) as file, suppress(OSError):
@@ -363,15 +373,13 @@ def test_a_full_disk_is_survived_by_policy_and_recovered_from_alone(
         ask(gateway, ledger, 20)
         for _ in range(2):
             fill(ballast)
-            before = len(ledger.refusals)
-            wait_for("a refusal", lambda n=before: ask(gateway, ledger, 20) or len(ledger.refusals) > n)
-            assert set(ledger.codes) == {"RESOURCE_EXHAUSTED"}
+            wait_until_refused(gateway, ledger)
             wait_for("the state to be told", lambda: status(gateway)["state"] == "disk full")
             ballast.unlink()
-            answered = len(ledger.recorded)
-            wait_for("an answer", lambda n=answered: ask(gateway, ledger, 1) or len(ledger.recorded) > n)
+            wait_until_answered(gateway, ledger)
         process = gateway.service.process
         assert process is not None
         assert process.poll() is None
+        assert set(ledger.codes) == {"RESOURCE_EXHAUSTED"}
         found = records(gateway, since, until=lambda found: ledger.recorded <= set(found.served))
         assert set(found.served) == ledger.recorded
