@@ -96,8 +96,10 @@ class Saboteur:
         return silence_s
 
     async def _until_next_answer(self, *, at_most_s: float = _LONGEST_S) -> float:
-        """Seconds; the last answer of all has none behind it."""
-        before, start_s = self._ledger.answered, time.monotonic()
-        while self._ledger.answered == before < self._requests and time.monotonic() - start_s < at_most_s:
+        """Seconds until a request that is sent from now on is answered, or the run ends."""
+        first, start_s = self._ledger.sent, time.monotonic()
+        while self._ledger.newest < first and time.monotonic() - start_s < at_most_s:
+            if self._ledger.answered >= self._requests:
+                break
             await asyncio.sleep(0.01)
         return time.monotonic() - start_s

@@ -29,6 +29,7 @@ class Ledger:
     folder: Path
     answered: int = 0
     sent: int = 0
+    newest: int = -1  # the highest number that was answered
     codes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0  # of load, over all parts of a run
     faults: list[dict[str, object]] = field(default_factory=list)
@@ -39,6 +40,7 @@ class Ledger:
         """An answer came."""
         self._answers += _ANSWER.pack(uuid.UUID(prediction_id).bytes, number, is_unrecorded)
         self.answered += 1
+        self.newest = max(self.newest, number)
 
     def add_failure(self, number: int, code: str) -> None:
         """None came; the request may have been recorded all the same."""
