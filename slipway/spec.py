@@ -118,7 +118,7 @@ def _inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
     if spec.label.name in spec.feature_names:
         yield ("label", "name"), f"{spec.label.name!r} is also a feature"
     yield from _label_inconsistencies(spec)
-    yield from _fallback_inconsistencies(spec)
+    yield from _serving_inconsistencies(spec)
     weights = [step.weight_percent for step in spec.rollout.steps]
     for at in range(1, len(weights)):
         if weights[at] <= weights[at - 1]:
@@ -144,6 +144,13 @@ def _feature_inconsistencies(feature: Feature) -> Iterator[tuple[str, str]]:
         yield "categories", "is empty; leave the key out to take any"
     for index in _repeated(feature.categories or ()):
         yield "categories", f"{(feature.categories or ())[index]!r} is listed twice"
+
+
+def _serving_inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
+    yield from _fallback_inconsistencies(spec)
+    if spec.serving.recording != "standard" and spec.serving.when_records_full == "count":
+        what = f"with `recording: {spec.serving.recording}` no answer is given before its record is safe"
+        yield ("serving", "when_records_full"), what
 
 
 def _fallback_inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:

@@ -9,6 +9,7 @@ Rows = Annotated[int, Field(ge=0)]
 Column = Annotated[str, Field(min_length=1, max_length=200)]
 Window = Annotated[str, Field(pattern=r"^(all|since_drift|sliding(:[1-9][0-9]{0,8})?)$")]
 Fallback = Literal["previous_version", "cached_answer", "default"]
+Recording = Literal["standard", "fsync", "broker"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
@@ -56,6 +57,8 @@ class Serving(Section):
         default=(), strict=False
     )  # tried in order when the version cannot answer
     default_answer: str | float | None = None  # what the fallback `default` says: a class or a number
+    recording: Recording = "standard"  # what an answer waits for once its record is in a file
+    when_records_full: Literal["refuse", "count"] = "refuse"  # count: answer without a record, and count it
 
 
 class Step(Section):

@@ -43,7 +43,12 @@ class Topic:
 PREDICTIONS = Topic(
     name="predictions",
     key="prediction id",
-    messages=(predictions_pb2.PredictionServed, predictions_pb2.PredictionFailed),
+    messages=(
+        predictions_pb2.PredictionServed,
+        predictions_pb2.PredictionFailed,
+        predictions_pb2.PredictionWithheld,
+        predictions_pb2.PredictionsUnrecorded,
+    ),
     writers=("gateway",),
     readers=("feedback", "drift_detection", "rollout"),
 )

@@ -150,6 +150,29 @@ def test_a_fallback_must_be_able_to_answer(serving: str, expected: str) -> None:
     assert expected in problem
 
 
+@pytest.mark.parametrize(
+    ("serving", "expected"),
+    [
+        (
+            "recording: sometimes",
+            "line 17: serving.recording: Input should be 'standard', 'fsync' or 'broker', not 'sometimes'",
+        ),
+        (
+            "when_records_full: drop",
+            "line 17: serving.when_records_full: Input should be 'refuse' or 'count', not 'drop'",
+        ),
+        (
+            "when_records_full: count\n  recording: broker",
+            "line 17: serving.when_records_full: with `recording: broker` no answer is given",
+        ),
+    ],
+)
+def test_how_answers_are_recorded_is_checked(serving: str, expected: str) -> None:
+    [problem] = problems(SPEC + f"serving:\n  {serving}\n")
+    assert expected in problem
+    assert parse(SPEC + "serving: {recording: fsync}\n").serving.when_records_full == "refuse"
+
+
 def test_the_default_answer_of_a_regression_is_a_number() -> None:
     regression = SPEC.replace("binary", "regression").replace('  classes: ["0", "1"]\n', "")
     assert parse(regression + "serving: {default_answer: 1.5}\n").serving.default_answer == 1.5

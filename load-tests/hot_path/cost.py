@@ -25,9 +25,11 @@ from services.gateway.catalog import Catalog
 from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
 from services.gateway.domain.routing import Arm
 from services.gateway.fallbacks import Fallbacks
+from services.gateway.gaps import Gaps
 from services.gateway.handlers.predict import Predictions
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
+from services.gateway.recording import Recording
 from services.gateway.spool import Spool
 from slipway.clock import SystemClock
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
@@ -97,9 +99,23 @@ def pipeline(folder: Path) -> Predictions:
     lanes = Lanes(version, clock, slots=1)
     cache = AnswerCache(LocalTier(MIB), None, clock=clock, secret=b"c" * 32, stale_s=0)
     answering = Answering(lanes, Fallbacks(lanes, version, clock=clock, cache=cache), cache=cache)
+    gaps = Gaps(folder / "unrecorded.json", spool, clock=clock)
     return Predictions(
-        catalog, keyring, answering=answering, spool=spool, clock=clock, token_secret=b"t" * 32
+        catalog,
+        keyring,
+        answering=answering,
+        recording=Recording(spool, gaps, debtor=_NoDebt(), clock=clock),
+        clock=clock,
+        token_secret=b"t" * 32,
     )
+
+
+class _NoDebt:
+    """A Kafka that owes nothing."""
+
+    def owed_s(self) -> float:
+        """Nothing."""
+        return 0.0
 
 
 def request() -> bytes:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from random import Random
@@ -20,6 +21,8 @@ from services.gateway.domain.circuit import CircuitPolicy
 from services.gateway.domain.outliers import OutlierPolicy
 from services.gateway.endpoints import UpstreamPolicy
 from services.gateway.fallbacks import Fallbacks
+from services.gateway.gaps import FILE as GAPS_FILE
+from services.gateway.gaps import Gaps
 from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
@@ -31,6 +34,8 @@ from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
 from services.gateway.openapi import describe
 from services.gateway.public_port import MOST_CALLS, public_options
+from services.gateway.record_status import add_record_status
+from services.gateway.recording import Recording
 from services.gateway.rest import Rest
 from services.gateway.rpc import (
     FEEDBACK_SERVICE,
@@ -42,7 +47,7 @@ from services.gateway.rpc import (
     register_raw,
 )
 from services.gateway.settings import PEPPER_FILE, Settings
-from services.gateway.shipper import Shipper
+from services.gateway.shipper import Shipper, keep_measured
 from services.gateway.snapshots import Snapshot
 from services.gateway.spool import Spool
 from services.gateway.store import KeyStore
@@ -74,11 +79,14 @@ class _Known:
 async def build(process: Process, settings: Settings) -> None:
     """Open the spools, restore what was known, follow the neighbours, then listen."""
     process.front.mount(REST_PATH, starting)
-    segments = await _spool(process, settings, name=PREDICTIONS_SPOOL, limit_bytes=settings.spool_limit_bytes)
-    feedback = await _spool(
+    segments, shipper = await _spool(
+        process, settings, name=PREDICTIONS_SPOOL, limit_bytes=settings.spool_limit_bytes
+    )
+    recording = _recording(process, settings, segments=segments, shipper=shipper)
+    feedback, _ = await _spool(
         process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
     )
-    jobs = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
+    jobs, _ = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
     known = _restore(settings)
     _follow(process, settings, known=known)
     store = KeyStore()
@@ -89,15 +97,29 @@ async def build(process: Process, settings: Settings) -> None:
     door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
     add_routes(process.app, door)
     describe(process.app)
-    await _serve(process, settings, known=known, segments=segments, jobs=jobs, door=door, admin=admin)
+    await _serve(process, settings, known=known, recording=recording, jobs=jobs, door=door, admin=admin)
 
 
-async def _spool(process: Process, settings: Settings, *, name: str, limit_bytes: int) -> Spool:
+async def _spool(
+    process: Process, settings: Settings, *, name: str, limit_bytes: int
+) -> tuple[Spool, Shipper]:
     spool = await process.enter(
         _opened(settings.state_dir / name, limit_bytes=limit_bytes, segment_bytes=settings.segment_bytes)
     )
-    process.spawn(f"shipper of {name}", Shipper(spool, settings.kafka_bootstrap).run)
-    return spool
+    shipper = Shipper(spool, settings.kafka_bootstrap)
+    process.spawn(f"shipper of {name}", shipper.run)
+    process.spawn(f"gauges of {name}", partial(keep_measured, spool))
+    return spool, shipper
+
+
+def _recording(process: Process, settings: Settings, *, segments: Spool, shipper: Shipper) -> Recording:
+    clock = SystemClock()
+    gaps = Gaps(settings.state_dir / GAPS_FILE, segments, clock=clock)
+    recording = Recording(segments, gaps, debtor=shipper, clock=clock)
+    process.spawn("gaps in the records", gaps.run)
+    process.spawn("group commit", recording.commit.run)
+    add_record_status(process.app, segments, gaps=gaps, debtor=shipper)
+    return recording
 
 
 @asynccontextmanager
@@ -170,7 +192,7 @@ async def _serve(
     settings: Settings,
     *,
     known: _Known,
-    segments: Spool,
+    recording: Recording,
     jobs: Spool,
     door: FeedbackDoor,
     admin: RpcServer,
@@ -184,7 +206,7 @@ async def _serve(
         known.catalog,
         known.keyring,
         answering=Answering(lanes, Fallbacks(lanes, upstream, clock=clock, cache=cache), cache=cache),
-        spool=segments,
+        recording=recording,
         clock=clock,
         token_secret=settings.strong_secret(SECRET_FILE),
     )

@@ -85,9 +85,27 @@ ROUTE_EPOCH = Gauge("slipway_gateway_route_epoch", "Epoch of the route table in 
 DIRECTORY_EPOCH = Gauge("slipway_gateway_directory_epoch", "Epoch of the endpoint directory in force")
 SPOOL_BYTES = Gauge("slipway_gateway_spool_bytes", "Segment files on disk", ["spool"])
 SPOOL_BACKLOG_BYTES = Gauge("slipway_gateway_spool_backlog_bytes", "Not yet shipped to Kafka", ["spool"])
+SPOOL_FULL = Gauge("slipway_gateway_spool_full", "1 while nothing more is taken on disk", ["spool"])
 SPOOL_SHIPPED = Counter("slipway_gateway_spool_shipped_total", "Records shipped to Kafka", ["spool"])
 SPOOL_DAMAGED_BYTES = Counter(
     "slipway_gateway_spool_damaged_bytes_total",
     "Bytes of segment files that a crash or a disk spoiled",
     ["spool"],
+)
+FSYNCS = Counter("slipway_gateway_fsyncs_total", "Group commits of prediction records")
+RECORD_WAIT_SECONDS = Histogram(
+    "slipway_gateway_record_wait_seconds",
+    "What answers of strict models waited for their records",
+    ["recording"],
+    buckets=_SECONDS,
+)
+WITHHELD = Counter(
+    "slipway_gateway_withheld_total",
+    "Answers not given because their records were not safe in time",
+    ["model", "recording"],
+)
+UNRECORDED = Counter(
+    "slipway_gateway_unrecorded_total",
+    "Answers and failures that left no record, because records had no room",
+    ["model", "kind"],
 )

@@ -16,7 +16,12 @@ from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
 from slipway.envelope import Outgoing, attributes, encode
 from slipway.topics import PREDICTIONS
-from slipway.v1.predictions_pb2 import PredictionContext, PredictionFailed, PredictionServed
+from slipway.v1.predictions_pb2 import (
+    PredictionContext,
+    PredictionFailed,
+    PredictionServed,
+    PredictionWithheld,
+)
 
 SOURCE: Final = "gateway"
 _MAX_MESSAGE: Final = 1000
@@ -43,6 +48,7 @@ class Prediction:
     degraded: str = ""  # the fallback that answered
     intended_version: str = ""  # in place of which version; empty where none was replaced
     cached: str = ""  # where the answer lay; empty when it was computed
+    is_recorded: bool = True  # false: answered without a record, which the spec allows
 
 
 def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s: float) -> bytes:
@@ -69,6 +75,17 @@ def failed(prediction: Prediction, *, code: str, message: str, now_s: float, lat
     return pack(encode(PREDICTIONS.name, record, key=identity, event_id=identity, source=SOURCE))
 
 
+def withheld(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:
+    """What is added to the record of an answer that was not given after all, packed for the spool."""
+    context = prediction.form.about(prediction.caller.tenant, prediction.caller.principal)
+    context.MergeFrom(_own_context(prediction, now_s=now_s, latency_s=latency_s))
+    record = PredictionWithheld(context=context, code=code, message=message[:_MAX_MESSAGE])
+    identity = prediction.prediction_id
+    return pack(
+        encode(PREDICTIONS.name, record, key=identity, event_id=f"{identity}/withheld", source=SOURCE)
+    )
+
+
 def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> PredictionContext:
     """What no other prediction shares."""
     return PredictionContext(
@@ -76,7 +93,7 @@ def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> P
         unit=prediction.unit,
         business_key=prediction.business_key,
         request_id=prediction.request_id,
-        served_at=Timestamp(seconds=int(now_s), nanos=int((now_s % 1) * 1e9)),
+        served_at=timestamp(now_s),
         latency_s=latency_s,
         rows=prediction.checked.rows,
         protocol=prediction.protocol,
@@ -84,6 +101,11 @@ def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> P
         intended_version=prediction.intended_version,
         cache=prediction.cached,
     )
+
+
+def timestamp(time_s: float) -> Timestamp:
+    """Seconds since the epoch as a message."""
+    return Timestamp(seconds=int(time_s), nanos=int((time_s % 1) * 1e9))
 
 
 def _line_parts() -> tuple[bytes, ...]:

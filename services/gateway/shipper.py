@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final, Protocol
 
 from services.gateway import metrics
@@ -38,9 +39,17 @@ class Shipper:
         self._bootstrap = bootstrap
         self._saved = spool.position
         self._is_connected = False
+        self._owed_since_s: float | None = None  # records were offered and have not been acknowledged
+
+    def owed_s(self) -> float:
+        """How long Kafka has owed an acknowledgement; 0 where it owes none."""
+        if self._owed_since_s is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._owed_since_s
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ship until `stop` is set and the spool is empty, or Kafka is away at the end."""
+        self._owed_since_s = asyncio.get_running_loop().time()
         async with waking(self._spool.changes, stop):
             while not stop.is_set():
                 stopping = asyncio.ensure_future(stop.wait())
@@ -83,9 +92,12 @@ class Shipper:
             revision = self._spool.changes.revision
             messages, position = self._spool.read()
             if messages:
+                if self._owed_since_s is None:
+                    self._owed_since_s = loop.time()
                 await producer.publish(messages)
                 self._spool.advance(position)
                 metrics.SPOOL_SHIPPED.labels(self._spool.name).inc(len(messages))
+            self._owed_since_s = None
             if loop.time() - last_save_s >= _SAVE_EVERY_S:
                 await asyncio.to_thread(self._save)
                 last_save_s = loop.time()
@@ -100,10 +112,15 @@ class Shipper:
 
     def _save(self) -> None:
         self._spool.measure()
-        if self._saved != self._spool.position:
-            position = self._spool.position
+        position = self._spool.position
+        if self._saved == position:
+            return
+        try:
             self._spool.save_position()
-            self._saved = position
+        except OSError as error:  # a full disk: a crash now would ship more than a little twice
+            log.warning("the position of spool %s cannot be written: %r", self._spool.name, error)
+            return
+        self._saved = position
 
 
 async def _close(producer: Producer) -> None:
@@ -111,3 +128,12 @@ async def _close(producer: Producer) -> None:
         await asyncio.wait_for(producer.stop(), timeout=_CLOSE_S)
     except TimeoutError:
         log.warning("the Kafka producer did not close in %.0f s", _CLOSE_S)
+
+
+async def keep_measured(spool: Spool, stop: asyncio.Event) -> None:
+    """Set the gauges of a spool now and then: also while nothing is shipped, when they matter most."""
+    while not stop.is_set():
+        spool.measure()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LOOK_S):
+                await stop.wait()

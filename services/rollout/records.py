@@ -15,12 +15,24 @@ from slipway.spec import Spec
 from slipway.tensors import from_tensor
 from slipway.topics import PREDICTIONS
 from slipway.v1.prediction_views_pb2 import AnswerView, ServedView
-from slipway.v1.predictions_pb2 import PredictionFailed, PredictionServed
+from slipway.v1.predictions_pb2 import (
+    PredictionFailed,
+    PredictionServed,
+    PredictionsUnrecorded,
+    PredictionWithheld,
+)
 
 _LABEL: Final = "label"
 # The client went away: nothing the version did.
 _IGNORED_CODES: Final = frozenset({"CANCELLED"})
-_RECORDS: Final = Narrow({PredictionServed: ServedView, PredictionFailed: PredictionFailed})
+_ABOUT_RECORDS: Final = (PredictionWithheld, PredictionsUnrecorded)
+_RECORDS: Final = Narrow(
+    {
+        PredictionServed: ServedView,
+        PredictionFailed: PredictionFailed,
+        **{kind: kind for kind in _ABOUT_RECORDS},
+    }
+)
 
 
 # Not frozen, as it is made for every prediction: that would triple its cost.
@@ -29,7 +41,7 @@ class ArmRecord:
     """A record as far as it is read before anybody knows whether it counts."""
 
     model: str
-    message: Any  # ServedView or PredictionFailed
+    message: Any  # a ServedView, or another message of the topic as it is
     partition: int
     offset: int
 
@@ -68,6 +80,8 @@ def observe_record(record: ArmRecord, spec: Spec) -> Observation:
 
 
 def _judge(message: Any, spec: Spec) -> tuple[Outcome, tuple[tuple[str, int], ...]]:
+    if isinstance(message, _ABOUT_RECORDS):
+        return "ignored", ()  # the version did its work
     if isinstance(message, PredictionFailed):
         return ("ignored" if message.code in _IGNORED_CODES else "failed"), ()
     context = message.context

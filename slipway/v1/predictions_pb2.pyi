@@ -71,3 +71,27 @@ class PredictionFailed(_message.Message):
     code: str
     message: str
     def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class PredictionWithheld(_message.Message):
+    __slots__ = ("context", "code", "message")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    context: PredictionContext
+    code: str
+    message: str
+    def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...
+
+class PredictionsUnrecorded(_message.Message):
+    __slots__ = ("context", "answered", "failed", "first_at", "last_at")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    ANSWERED_FIELD_NUMBER: _ClassVar[int]
+    FAILED_FIELD_NUMBER: _ClassVar[int]
+    FIRST_AT_FIELD_NUMBER: _ClassVar[int]
+    LAST_AT_FIELD_NUMBER: _ClassVar[int]
+    context: PredictionContext
+    answered: int
+    failed: int
+    first_at: _timestamp_pb2.Timestamp
+    last_at: _timestamp_pb2.Timestamp
+    def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., answered: _Optional[int] = ..., failed: _Optional[int] = ..., first_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...

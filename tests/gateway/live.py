@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,9 +23,10 @@ from slipway.oip import open_inference_pb2 as oip
 from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.profiles import to_proto
 from slipway.stats.profile import numeric_profile
-from slipway.topics import BY_NAME, MODEL_SPECS, ROUTES
+from slipway.topics import BY_NAME, MODEL_SPECS, PREDICTIONS, ROUTES
 from slipway.v1.keys_pb2 import CreateKeyRequest
 from slipway.v1.keys_pb2_grpc import KeyAdminStub
+from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
 from tests.service_process import ServiceProcess
 
@@ -61,6 +62,7 @@ class Gateway:
     epoch: int = 0
     serving: str = SERVING
     columns: Sequence[str] = FEATURES
+    answered: list[str] = field(default_factory=list)  # the client's ledger: ids of its predictions
 
     @property
     def target(self) -> str:
@@ -128,7 +130,9 @@ class Gateway:
 
     def call(self, channel: grpc.Channel, rows: Any = None, **fields: Any) -> Any:
         message = request(self.model, rows, **fields)
-        return GRPCInferenceServiceStub(channel).ModelInfer(message, metadata=self.metadata, timeout=10)
+        answer = GRPCInferenceServiceStub(channel).ModelInfer(message, metadata=self.metadata, timeout=10)
+        self.answered.append(prediction_id(answer))
+        return answer
 
 
 def request(model: str, rows: Any = None, **fields: Any) -> oip.ModelInferRequest:
@@ -202,6 +206,23 @@ def read_since(
         return events
 
     return asyncio.run(read())
+
+
+@contextmanager
+def exactly_recorded(gateway: Gateway) -> Iterator[None]:
+    """Every answer that comes inside the block has one record, and no record is without its answer."""
+    since, before = ends(gateway.service.bootstrap, PREDICTIONS.name), len(gateway.answered)
+    yield
+    gateway.infer()  # the last one: when its record is there, the others are
+    expected = gateway.answered[before:]
+
+    def served(events: list[Event]) -> set[str]:
+        ours = [e for e in events if e.message.context.model == gateway.model]
+        return {e.event_id for e in ours if isinstance(e.message, PredictionServed)}
+
+    events = read_since(gateway.service.bootstrap, since, lambda events: set(expected) <= served(events))
+    assert len(set(expected)) == len(expected)
+    assert served(events) == set(expected)
 
 
 def _decode(record: Any) -> Event | None:

@@ -1,12 +1,18 @@
+import errno
 import os
+import shutil
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from services.gateway.domain.framing import MAX_PAYLOAD_BYTES, frame
-from services.gateway.spool import Position, Spool
+from services.gateway.milestone import Position
+from services.gateway.spool import Spool
+from slipway.clock import ManualClock
 from slipway.envelope import Outgoing
-from slipway.errors import InvalidInput, Overloaded
+from slipway.errors import InvalidInput, Overloaded, Unavailable
 
 
 def message(n: int, size: int = 50) -> Outgoing:
@@ -104,21 +110,60 @@ def test_is_full_at_its_limit_and_free_again_when_shipped(tmp_path: Path) -> Non
     assert not spool.is_full
 
 
-def test_a_damaged_segment_is_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
+def spoil(path: Path, *, at: int) -> None:
+    """Flip a bit, as a disk does."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("at", [0, 4, 30, 120])
+def test_a_flipped_bit_costs_its_record_and_no_other(tmp_path: Path, at: int) -> None:
+    """In the length, the checksum, the headers or the value."""
     spool = opened(tmp_path)
+    places = []
     for n in range(20):
+        places.append(spool.end)
         spool.append([message(n)])
-    first = segments(tmp_path)[0]
-    data = bytearray(first.read_bytes())
-    data[-1] ^= 1
-    first.write_bytes(data)
-    keys = drain(spool)
-    assert keys[-1] == "19"
-    assert len(keys) == 19
-    assert [p.name for p in (tmp_path / "spool").glob("*.damaged")] == [first.with_suffix(".damaged").name]
+    spoiled = places[3]
+    assert spoiled.segment == places[0].segment
+    spoil(segments(tmp_path)[0], at=spoiled.offset + at)
+    assert drain(spool) == [str(n) for n in range(20) if n != 3]
+    [kept] = (tmp_path / "spool").glob("*.damaged")
+    assert kept.stat().st_size == places[4].offset - spoiled.offset
 
 
-def test_a_damaged_current_segment_is_set_aside_too(tmp_path: Path) -> None:
+def test_a_flipped_bit_before_a_torn_tail_costs_its_record_and_no_other(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    places = []
+    for n in range(4):
+        places.append(spool.end)
+        spool.append([message(n)])
+    path = segments(tmp_path)[0]
+    path.write_bytes(path.read_bytes() + frame(b'["never acknowledged')[:-3])
+    spoil(path, at=places[1].offset + 60)
+    assert drain(opened(tmp_path)) == ["0", "2", "3"]
+
+
+def test_what_is_kept_of_spoiled_records_is_bounded(tmp_path: Path) -> None:
+    spool = opened(tmp_path, limit=1_000_000, segment=400)
+    for n in range(200):
+        spool.append([message(n)])
+    for path in segments(tmp_path):
+        if path.stat().st_size:
+            spoil(path, at=20)
+    drain(spool)
+    assert len(list((tmp_path / "spool").glob("*.damaged"))) == 64
+
+
+def test_zeros_that_a_power_cut_left_are_no_record(tmp_path: Path) -> None:
+    opened(tmp_path).append([message(1)])
+    path = segments(tmp_path)[-1]
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    assert drain(opened(tmp_path)) == ["1"]
+
+
+def test_a_damaged_current_segment_is_left(tmp_path: Path) -> None:
     spool = opened(tmp_path)
     spool.append([message(1)])
     path = segments(tmp_path)[0]
@@ -126,6 +171,7 @@ def test_a_damaged_current_segment_is_set_aside_too(tmp_path: Path) -> None:
     assert drain(spool) == []
     spool.append([message(2)])
     assert drain(spool) == ["2"]
+    assert spool.backlog_bytes == 0
 
 
 def test_a_message_larger_than_a_read_comes_whole(tmp_path: Path) -> None:
@@ -156,11 +202,114 @@ def test_a_full_disk_refuses_and_leaves_nothing_half_written(
     assert drain(spool) == ["1", "3"]
 
 
-def test_a_disk_that_fails_refuses(tmp_path: Path) -> None:
-    spool = opened(tmp_path)
+def test_a_torn_record_that_cannot_be_taken_back_is_the_last_of_its_segment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = ManualClock()
+    spool = Spool(tmp_path / "spool", limit_bytes=10_000, segment_bytes=1_000, monotonic_s=clock.monotonic_s)
+    spool.append([message(1)])
+    real = os.write
+
+    def fail(_fd: int, _size: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr("services.gateway.spool.os.write", lambda fd, data: real(fd, data[:10]))
+    monkeypatch.setattr("services.gateway.spool.os.ftruncate", fail)
+    with pytest.raises(Overloaded):
+        spool.append([message(2)])
+    monkeypatch.undo()
+    spool.append([message(3)])
+    assert drain(spool) == ["1", "3"]
+    spool.append([message(4)])
+    assert drain(opened(tmp_path))[-1] == "4"
+
+
+def test_while_the_disk_fails_only_a_trial_now_and_then_is_let_in(tmp_path: Path) -> None:
+    clock = ManualClock()
+    spool = Spool(tmp_path / "spool", limit_bytes=10_000, segment_bytes=1_000, monotonic_s=clock.monotonic_s)
+    spool.append([message(1)])
     spool.close()
-    with pytest.raises(Overloaded, match="cannot be written"):
-        spool.append([message(1)])
+    shutil.rmtree(tmp_path / "spool")  # a disk that takes neither bytes nor files
+    with pytest.raises(Overloaded, match="cannot be written") as refusal:
+        spool.append([message(2)])
+    assert refusal.value.retry_after_s is not None
+    assert spool.is_full
+    clock.advance(1)
+    assert not spool.is_full
+    with pytest.raises(Overloaded):
+        spool.append([message(3)])
+    assert spool.is_full
+    with pytest.raises(Unavailable, match="cannot be read"):
+        spool.read()
+    (tmp_path / "spool").mkdir()
+    clock.advance(1)
+    spool.append([message(4)])
+    assert not spool.is_full
+    assert not spool.is_blocked
+
+
+def test_a_segment_is_left_even_where_no_new_one_can_be_made(tmp_path: Path) -> None:
+    spool = opened(tmp_path)
+    spool.append([message(1)])
+    before = spool.end
+    aside = tmp_path / "aside"
+    (tmp_path / "spool").rename(aside)
+    spool.leave_segment()
+    aside.rename(tmp_path / "spool")
+    spool.append([message(2)])
+    assert spool.end.segment == before.segment + 1
+    assert drain(spool) == ["1", "2"]
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of its own with room for a megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("there is no mount(8)")
+    if done.returncode:
+        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_a_full_file_system_refuses_and_recovers_by_itself(small_disk: Path) -> None:
+    clock = ManualClock()
+    spool = Spool(
+        small_disk / "spool",
+        limit_bytes=100_000_000,
+        segment_bytes=200_000,
+        monotonic_s=clock.monotonic_s,
+    )
+    taken: list[str] = []
+
+    def fill() -> None:
+        for n in range(len(taken), 10_000):
+            try:
+                spool.append([message(n, size=3_333)])
+            except Overloaded:
+                return
+            taken.append(str(n))
+        pytest.fail("the file system never filled")
+
+    fill()
+    assert len(taken) > 50
+    assert spool.is_full
+    shipped, position = spool.read()
+    keys = [m.key for m in shipped]
+    spool.advance(position)
+    shipped, position = spool.read()  # the next segment: the first one is deleted, and there is room
+    clock.advance(1)
+    assert not spool.is_full
+    before = len(taken)
+    fill()
+    assert len(taken) > before
+    again = Spool(small_disk / "spool", limit_bytes=100_000_000, segment_bytes=200_000)
+    assert sorted(set(keys + drain(again)), key=int) == taken
 
 
 def test_positions_are_ordered() -> None:

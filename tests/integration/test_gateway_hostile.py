@@ -18,7 +18,7 @@ from sklearn.linear_model import LogisticRegression
 
 from slipway.oip import open_inference_pb2 as oip
 from slipway.v1.rollout_pb2 import Arm
-from tests.gateway.live import Gateway, request, upstream, wait_for
+from tests.gateway.live import Gateway, exactly_recorded, request, upstream, wait_for
 from tests.gateway.raw_http2 import Connection, connection
 from tests.service_process import free_port, own_database, own_service
 
@@ -69,10 +69,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, onnx: Path) -> Iterator[Ga
 
 @pytest.fixture(autouse=True)
 def is_served_and_small(gateway: Gateway) -> Iterator[None]:
-    """Whatever a test does to it."""
+    """Whatever a test does to it; and the client's ledger agrees with the records."""
     assert gateway.service.process is not None
     before = memory_bytes(gateway)
-    yield
+    with exactly_recorded(gateway):
+        yield
     assert gateway.infer().outputs
     assert memory_bytes(gateway) - before < 250 * MIB
 

@@ -1,6 +1,7 @@
 """The gateway over HTTP: a real process on the real Kafka and PostgreSQL, and clients that are not ours."""
 
 import asyncio
+import gzip
 import json
 import re
 import secrets
@@ -21,7 +22,7 @@ from sklearn.linear_model import LogisticRegression
 from slipway.topics import PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.rollout_pb2 import Arm
-from tests.gateway.live import Gateway, ends, read_since, upstream, wait_for
+from tests.gateway.live import Gateway, ends, exactly_recorded, read_since, upstream, wait_for
 from tests.service_process import free_port, own_database, own_service
 
 pytestmark = pytest.mark.integration
@@ -74,7 +75,10 @@ def body_of(*rows: Any, **fields: Any) -> dict[str, Any]:
 
 def ask(gateway: Gateway, body: Any, **arguments: Any) -> requests.Response:
     url, headers = f"{gateway.url}/v2/models/{gateway.model}/infer", dict(gateway.metadata)
-    return requests.post(url, json=body, headers=headers, timeout=10, **arguments)
+    answer = requests.post(url, json=body, headers=headers, timeout=10, **arguments)
+    if answer.ok:
+        gateway.answered.append(answer.json()["parameters"]["slipway_prediction_id"])
+    return answer
 
 
 def test_tritonclient_works_unmodified(gateway: Gateway) -> None:
@@ -211,7 +215,12 @@ def test_curl_does_not_even_send_what_is_too_large(gateway: Gateway, tmp_path: P
 
 
 def test_hostile_senders_harm_nobody(gateway: Gateway) -> None:
-    """All at once, while an honest client goes on being answered."""
+    """All at once, while an honest client goes on being answered, and recorded."""
+    with exactly_recorded(gateway):
+        harass(gateway)
+
+
+def harass(gateway: Gateway) -> None:
     port = int(gateway.url.rpartition(":")[2])
     path = f"/v2/models/{gateway.model}/infer"
     head = f"POST {path} HTTP/1.1\r\nauthorization: Bearer {gateway.key}\r\n".encode()
@@ -222,7 +231,10 @@ def test_hostile_senders_harm_nobody(gateway: Gateway) -> None:
             it.sendall(data)
         return it
 
+    bomb = gzip.compress(bytes(200_000_000), 1)
+    packed = head + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb)
     hostile = [
+        connected(packed + bomb),
         *(connected(head + b"content-length: 500\r\n\r\nabc") for _ in range(50)),
         *(connected(head) for _ in range(50)),
         *(connected(b"") for _ in range(50)),

@@ -8,7 +8,13 @@ from services.rollout.records import observe_record, read_record
 from slipway import spec, tensors
 from slipway.errors import InvalidInput
 from slipway.spec import Spec
-from slipway.v1.predictions_pb2 import PredictionContext, PredictionFailed, PredictionServed
+from slipway.v1.predictions_pb2 import (
+    PredictionContext,
+    PredictionFailed,
+    PredictionServed,
+    PredictionsUnrecorded,
+    PredictionWithheld,
+)
 from slipway.v1.tensors_pb2 import Payload, Tensor
 from tests import kafka_source
 
@@ -101,3 +107,10 @@ def test_a_payload_that_is_none_is_nobodys_answer() -> None:
     record = read_record(kafka_source.record("predictions", broken, good.headers))
     with pytest.raises(InvalidInput, match="not a Payload"):
         observe_record(record, CLASSIFIER)
+
+
+@pytest.mark.parametrize(
+    "message", [PredictionWithheld(code="UNAVAILABLE"), PredictionsUnrecorded(answered=3)]
+)
+def test_what_went_wrong_with_records_is_nothing_the_version_did(message: Any) -> None:
+    assert _seen(message).outcome == "ignored"

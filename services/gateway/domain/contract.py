@@ -37,6 +37,9 @@ class Contract:
     classes: tuple[str, ...]  # empty for regression
     cache_ttl_s: float  # 0: answers are never kept
     keeps_stale: bool  # whether an old answer may stand in for one that cannot be computed
+    recording: str  # what an answer waits for: standard, fsync, broker
+    is_strict: bool  # whether it waits for anything
+    counts_unrecorded: bool  # answers go on, and are counted, while records have no room
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -71,4 +74,7 @@ def contract_of(spec: Spec) -> Contract:
         classes=spec.label.classes,
         cache_ttl_s=spec.serving.cache_ttl_s,
         keeps_stale="cached_answer" in spec.serving.fallback,
+        recording=spec.serving.recording,
+        is_strict=spec.serving.recording != "standard",
+        counts_unrecorded=spec.serving.when_records_full == "count",
     )

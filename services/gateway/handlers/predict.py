@@ -18,8 +18,8 @@ from services.gateway.domain.contract import Contract
 from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, arm_of_version, choose
 from services.gateway.keyring import KeyRing
+from services.gateway.recording import Recording
 from services.gateway.records import Prediction
-from services.gateway.spool import Spool
 from services.gateway.stages import (
     AUTHENTICATE,
     CHECK,
@@ -34,7 +34,7 @@ from services.gateway.stages import (
 from services.gateway.wire import Answer, InferCall
 from slipway import tokens
 from slipway.clock import Clock
-from slipway.errors import Overloaded, SlipwayError
+from slipway.errors import SlipwayError
 from slipway.ids import new_id
 from slipway.rpc import status_of
 from slipway.signature import TensorSpec
@@ -62,6 +62,7 @@ _MODEL: Final = _Refusing("model")
 _INPUT: Final = _Refusing("input")
 _ROUTE: Final = _Refusing("route")
 _SPOOL_FULL: Final = _Refusing("spool_full")
+_RECORDING: Final = _Refusing("recording")
 
 
 class Predictions:
@@ -73,14 +74,14 @@ class Predictions:
         keyring: KeyRing,
         *,
         answering: Answering,
-        spool: Spool,
+        recording: Recording,
         clock: Clock,
         token_secret: bytes,
     ) -> None:
         self._catalog = catalog
         self._keyring = keyring
         self._answering = answering
-        self._spool = spool
+        self._recording = recording
         self._clock = clock
         self._token_secret = token_secret
         self._sampler = StageSampler()
@@ -135,9 +136,19 @@ class Predictions:
                 self._record_failure(question, error)
             raise
         except asyncio.CancelledError:
-            metrics.REQUESTS.labels(question.model.name, question.prediction.arm.version, "CANCELLED").inc()
+            self._count_failure(question, "CANCELLED")
             raise
-        self._record(prediction, columns, start_s=question.start_s)
+        try:
+            latency_s = self._record(prediction, columns, start_s=question.start_s)
+            if prediction.contract.is_strict:
+                latency_s = await self._settle(question, prediction)
+        except SlipwayError as error:
+            self._count_failure(question, status_of(error).name)
+            raise
+        except asyncio.CancelledError:
+            self._count_failure(question, "CANCELLED")
+            raise
+        self._count(prediction, latency_s)
         stages.lap(RECORD)
         return Answer(
             model=call.model,
@@ -175,7 +186,11 @@ class Predictions:
             outputs = check_outputs(contract, call.outputs)
             level = level_of(call.priority)
         stages.lap(CHECK)
-        self._check_spool()
+        with _SPOOL_FULL:
+            self._recording.check_room(contract)
+        if contract.is_strict:
+            with _RECORDING:
+                self._recording.check_safety(contract)
         prediction = self._prediction(caller, call, model=model, checked=checked)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         question = Question(
@@ -211,26 +226,30 @@ class Predictions:
             protocol=call.protocol,
         )
 
-    def _check_spool(self) -> None:
-        with _SPOOL_FULL:
-            if self._spool.is_full:
-                raise Overloaded(
-                    "the records of earlier predictions fill the disk space set aside for them; "
-                    "new ones are taken again when Kafka is back"
-                )
-
-    def _record(self, prediction: Prediction, outputs: Columns, *, start_s: float) -> None:
+    def _record(self, prediction: Prediction, outputs: Columns, *, start_s: float) -> float:
         """Keep the answer before it is given: an answer without a record must not exist."""
         latency_s = self._clock.monotonic_s() - start_s
         record = records.served(prediction, outputs, now_s=self._clock.now_s(), latency_s=latency_s)
-        self._spool.append_packed((record,))
+        self._recording.keep(prediction, record)
+        return latency_s
+
+    async def _settle(self, question: Question, prediction: Prediction) -> float:
+        start_s = question.start_s
+        await self._recording.settle(prediction, start_s=start_s, deadline_s=question.deadline_s)
+        return self._clock.monotonic_s() - start_s
+
+    def _count(self, prediction: Prediction, latency_s: float) -> None:
         children = arm_metrics(prediction.contract.model, prediction.arm.version)
         children.answered.inc()
         children.rows.inc(prediction.checked.rows)
         children.request_seconds.observe(latency_s)
 
+    def _count_failure(self, question: Question, code: str) -> None:
+        metrics.REQUESTS.labels(question.model.name, question.prediction.arm.version, code).inc()
+
     def _record_failure(self, question: Question, error: SlipwayError) -> None:
         prediction, code = question.prediction, status_of(error).name
+        self._count_failure(question, code)
         record = records.failed(
             prediction,
             code=code,
@@ -238,8 +257,7 @@ class Predictions:
             now_s=self._clock.now_s(),
             latency_s=self._clock.monotonic_s() - question.start_s,
         )
-        self._spool.append_packed((record,))
-        metrics.REQUESTS.labels(question.model.name, prediction.arm.version, code).inc()
+        self._recording.keep_failure(prediction, record)
 
     def _parameters(self, prediction: Prediction) -> dict[str, str | int]:
         parameters: dict[str, str | int] = {
@@ -252,6 +270,8 @@ class Predictions:
         }
         if prediction.degraded:
             parameters["slipway_degraded"] = prediction.degraded
+        if not prediction.is_recorded:
+            parameters["slipway_unrecorded"] = 1
         return parameters
 
 
