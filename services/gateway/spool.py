@@ -222,6 +222,8 @@ class Spool:
         if not self.is_blocked:
             log.error("the disk takes no more: %r", error, extra={"spool": self.name})
         self._blocked_until_s = self._monotonic_s() + _TRIAL_S
+        if self._sizes[self._current]:
+            self._rotate()  # the file may be at its own limit; and once shipped, it gives its room back
 
     def _rotate(self) -> None:
         """Go on in a new segment; in the present one while the disk takes no new file."""

@@ -77,3 +77,32 @@ async def test_stops_while_kafka_has_never_been_there(tmp_path: Path) -> None:
     async with asyncio.timeout(20):
         await running
     assert Spool(tmp_path / "segments", limit_bytes=1_000_000, segment_bytes=300).read()[0][0].key == "1"
+
+
+async def test_a_position_that_the_disk_does_not_take_ends_nothing(tmp_path: Path) -> None:
+    broker, spool = Broker(), spool_with(tmp_path, "1", "2")
+    (tmp_path / "segments" / "position.new").mkdir()  # where it would be written first
+    await ship(Shipper(spool, "unused"), broker)
+    assert broker.keys == ["1", "2"]
+    assert not (tmp_path / "segments" / "position.json").exists()
+
+
+async def test_kafka_owes_from_the_offer_to_the_acknowledgement(tmp_path: Path) -> None:
+    asked, may_answer, stop = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    class Slow:
+        async def publish(self, _messages: list[Outgoing], /) -> None:
+            asked.set()
+            await may_answer.wait()
+
+    shipper = Shipper(spool_with(tmp_path, "1"), "unused")
+    assert shipper.owed_s() == 0
+    stop.set()
+    shipping = asyncio.ensure_future(shipper._ship(Slow(), stop))
+    async with asyncio.timeout(20):
+        await asked.wait()
+        while not shipper.owed_s():
+            await asyncio.sleep(0)
+        may_answer.set()
+        await shipping
+    assert shipper.owed_s() == 0

@@ -1,5 +1,6 @@
 import errno
 import os
+import resource
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -259,6 +260,29 @@ def test_a_segment_is_left_even_where_no_new_one_can_be_made(tmp_path: Path) -> 
     spool.append([message(2)])
     assert spool.end.segment == before.segment + 1
     assert drain(spool) == ["1", "2"]
+
+
+def test_a_file_that_may_not_grow_is_followed_by_another(tmp_path: Path) -> None:
+    clock = ManualClock()
+    spool = Spool(
+        tmp_path / "spool", limit_bytes=100_000, segment_bytes=50_000, monotonic_s=clock.monotonic_s
+    )
+    taken: list[str] = []
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000, before[1]))
+    try:
+        for n in range(60):
+            try:
+                spool.append([message(n)])
+            except Overloaded:
+                clock.advance(1)
+            else:
+                taken.append(str(n))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert 40 < len(taken) < 60
+    assert all(path.stat().st_size <= 2_000 for path in segments(tmp_path))
+    assert drain(spool) == taken
 
 
 @pytest.fixture
