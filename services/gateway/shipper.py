@@ -18,7 +18,8 @@ _LOOK_S: Final = 1.0
 _SAVE_EVERY_S: Final = 0.2
 # A batch costs the gateway and the broker as much as some fifty records: a few wait for others, on disk.
 _SMALL: Final = 100
-_LINGER_S: Final = 0.05
+_LINGER_S: Final = 0.01
+_LINGERS: Final = 5
 _RETRY_S: Final = 1.0
 _CLOSE_S: Final = 5.0
 
@@ -103,12 +104,19 @@ class Shipper:
                 last_save_s = loop.time()
             if messages:
                 if len(messages) < _SMALL and not stop.is_set():
-                    await asyncio.sleep(_LINGER_S)
+                    await self._linger()
                 continue
             if stop.is_set():
                 return
             is_saved = self._saved == self._spool.position
             await self._spool.changes.wait_beyond(revision, timeout_s=_LOOK_S if is_saved else _SAVE_EVERY_S)
+
+    async def _linger(self) -> None:
+        """Let some records come together, unless an answer waits for one of them."""
+        for _ in range(_LINGERS):
+            if self._spool.shipped.is_awaited:
+                break
+            await asyncio.sleep(_LINGER_S)
 
     def _save(self) -> None:
         self._spool.measure()
