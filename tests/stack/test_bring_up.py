@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import NotFound
-from slipway.stack.bring_up import PartFailed, choose_parts
+from slipway.stack.bring_up import choose_parts
 from slipway.stack.layout import Layout
 from slipway.stack.stack import Stack
+from slipway.stack.starting import PartFailed
 from tests.stack.parts import idle_part
 
 
