@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,20 @@ def test_only_a_shared_port_can_be_opened_twice(port: int) -> None:
         pytest.raises(OSError, match="in use"),
     ):
         open_listener("127.0.0.1", port, is_shared=False)
+
+
+async def test_what_is_written_is_sent_at_once(port: int) -> None:
+    accepted: list[Any] = []
+    listener = open_listener("127.0.0.1", port, is_shared=False)
+    async with await asyncio.start_server(lambda _reader, writer: accepted.append(writer), sock=listener):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        while not accepted:
+            await asyncio.sleep(0)
+        server_side = accepted[0].get_extra_info("socket")
+        assert server_side.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        for it in (writer, accepted[0]):
+            it.close()
+            await it.wait_closed()
 
 
 async def serve(port: int) -> asyncio.Server:
