@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -123,6 +124,16 @@ def test_a_port_that_is_taken_is_named_with_its_holder(stack: Stack, tmp_path: P
     assert done.returncode == 1
     assert f"prometheus wants port {ports()['prometheus']} (prometheus), held by" in done.stderr
     assert find_ours(tmp_path / "other") == []
+
+
+def test_a_stranger_on_a_port_that_gateways_share_is_named() -> None:
+    port = ports()["gateway_admin"]
+    with socket.create_server(("127.0.0.1", port), reuse_port=True):
+        done = slipway("up", "gateway")
+    assert done.returncode == 1
+    assert f"gateway wants port {port} (gateway_admin), held by" in done.stderr
+    assert f"(pid {os.getpid()}," in done.stderr
+    assert slipway("up", "gateway").returncode == 0
 
 
 def test_bringing_up_what_is_ready_reports_only_that_it_was_running(stack: Stack) -> None:
