@@ -1,10 +1,11 @@
 """Several gateways behind the same ports: real processes, and real clients that notice no restart."""
 
 import asyncio
+import random
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from services.gateway.app import PREDICTIONS_SPOOL
 from services.gateway.spool import Spool
 from services.gateway.worker import LOCK
 from slipway.envelope import encode
+from slipway.listening import open_listener
 from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.topics import PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionServed
@@ -48,6 +50,16 @@ class Workers:
     folder: Path  # of the state directories
 
 
+def lasting_port() -> int:
+    """A free port that the kernel gives to no client while nobody listens on it."""
+    for _ in range(100):
+        port = random.randrange(4000, 12000)
+        with suppress(OSError):
+            open_listener("127.0.0.1", port, is_shared=False).close()
+            return port
+    raise AssertionError("no port is free")
+
+
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
@@ -69,16 +81,18 @@ def bench(tmp_path_factory: pytest.TempPathFactory, onnx: Path) -> Iterator[Work
             "gateway",
             folder / "first",
             SLIPWAY_POSTGRES_DSN=dsn,
-            SLIPWAY_ADMIN_PORT=str(free_port()),
+            SLIPWAY_GRPC_PORT=str(lasting_port()),
+            SLIPWAY_HTTP_PORT=str(lasting_port()),
+            SLIPWAY_ADMIN_PORT=str(lasting_port()),
             SLIPWAY_INFERENCE_TARGET=f"127.0.0.1:{directory_port}",
             SLIPWAY_SHARE_PORTS="1",
-            SLIPWAY_PROBE_PORT=str(free_port()),
+            SLIPWAY_PROBE_PORT=str(lasting_port()),
             SLIPWAY_ADOPT_FROM=str(folder),
             **AGE,
         ) as first,
         upstream(port, onnx),
     ):
-        own = {"SLIPWAY_STATE_DIR": str(folder / "second"), "SLIPWAY_PROBE_PORT": str(free_port())}
+        own = {"SLIPWAY_STATE_DIR": str(folder / "second"), "SLIPWAY_PROBE_PORT": str(lasting_port())}
         second = replace(first, environment=first.environment | own, log=folder / "second.log")
         gateway = Gateway(service=first, model=f"gw-test-{secrets.token_hex(4)}")
         first.start()
