@@ -112,6 +112,11 @@ class BoundedProtocol(HttpToolsProtocol):
         self._awaited_since_s = None
         super().on_message_complete()
 
+    def say_goodbye(self) -> None:
+        """Let the request that is being answered be the last on this connection."""
+        if self.cycle is not None and not self.cycle.response_started:
+            self.cycle.keep_alive = False
+
     def _watch(self, delay_s: float, look: Callable[[], None]) -> None:
         if self._timer is not None:
             self._timer.cancel()

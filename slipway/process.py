@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 S = TypeVar("S", bound=ServiceSettings)
 Loop = Callable[[asyncio.Event], Awaitable[None]]
+Drain = Callable[[web.Serving, asyncio.Event], Awaitable[None]]
 
 _DRAIN_S: Final = 10.0
 
@@ -43,7 +44,9 @@ class Process:
         self._stack = AsyncExitStack()
         self._checks: dict[str, Callable[[], bool]] = {}
         self._is_built = False
-        self._stop_http: Callable[[], Awaitable[None]] | None = None
+        self._is_stopping = False
+        self._http: web.Serving | None = None
+        self._drain: Drain | None = None
 
     async def enter(self, resource: AbstractAsyncContextManager[T]) -> T:
         """Open a resource now; it is closed after everything that was opened later."""
@@ -70,36 +73,64 @@ class Process:
     def mount(self, word: str, app: web.Asgi) -> None:
         """Let `app` answer /word on the HTTP port. HTTP then ends before everything opened so far."""
         self.front.mount(word, app)
-        if self._stop_http is not None:
-            self._stack.push_async_callback(self._stop_http)
+        if self._http is not None:
+            self._stack.push_async_callback(self._http.stop)
+
+    def drain_by(self, drain: Drain) -> None:
+        """At a signal, and before anything closes, let `drain` say goodbye to clients.
+
+        It is given the HTTP server and an event that a second signal sets: then it should end at once.
+        """
+        self._drain = drain
 
     def ready_when(self, name: str, check: Callable[[], bool]) -> None:
         """Add a condition of /readyz."""
         self._checks[name] = check
 
     def not_ready(self) -> list[str]:
-        """What the service still waits for."""
-        missing = [name for name, check in self._checks.items() if not check()]
-        return missing if self._is_built else ["start", *missing]
+        """What the service still waits for; that it stops, once it does."""
+        if self._is_stopping:
+            return ["its end"]
+        return self.missing() if self._is_built else ["start", *self.missing()]
+
+    def missing(self) -> list[str]:
+        """The conditions that do not hold."""
+        return [name for name, check in self._checks.items() if not check()]
 
     async def run(self, build: Callable[["Process", S], Awaitable[None]], config: S) -> None:
         """Build, work until a signal or a failure, then close everything in reverse."""
-        stopping = asyncio.Event()
+        stopping, hurry = asyncio.Event(), asyncio.Event()
+
+        def stop() -> None:
+            (hurry if stopping.is_set() else stopping).set()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+            asyncio.get_running_loop().add_signal_handler(number, stop)
         async with self._stack:
-            http = web.serving(self.front, host=config.host, port=config.http_port)
-            self._stop_http = await self.enter(http)
+            if not config.share_ports:
+                await self._open_http(config)
             building = asyncio.ensure_future(build(self, config))
             if await self._first_of(building, stopping):
                 await building
-                self._is_built = True
-                log.info(
-                    "ready to work", extra={"http_port": config.http_port, "grpc_port": config.grpc_port}
-                )
-                await self._first_of(asyncio.ensure_future(self.failed.wait()), stopping)
+                await self._work(config, stopping)
+            self._is_stopping = True
             log.info("stopping")
+            if self._drain is not None and self._http is not None and not self.failed.is_set():
+                await self._drain(self._http, hurry)
         log.info("stopped")
+
+    async def _work(self, config: ServiceSettings, stopping: asyncio.Event) -> None:
+        if config.share_ports:
+            # Whoever comes to a shared port would be served by another process that is ready.
+            await self._open_http(config)
+        self._is_built = True
+        log.info("ready to work", extra={"http_port": config.http_port, "grpc_port": config.grpc_port})
+        await self._first_of(asyncio.ensure_future(self.failed.wait()), stopping)
+
+    async def _open_http(self, config: ServiceSettings) -> None:
+        self._http = await self.enter(
+            web.serving(self.front, host=config.host, port=config.http_port, is_shared=config.share_ports)
+        )
 
     async def _first_of(self, work: "asyncio.Future[Any]", stopping: asyncio.Event) -> bool:
         """Whether the work ended before the signal came; cancels the work otherwise."""

@@ -108,13 +108,15 @@ class RpcServer:
         max_message_bytes: int = MAX_MESSAGE_BYTES,
         max_calls: int | None = None,
         options: Sequence[tuple[str, int]] = (),
+        is_shared: bool = False,
     ) -> None:
+        """Args beyond those of gRPC: `is_shared` lets other processes listen on the same port, too."""
         self.server = grpc.aio.server(
             interceptors=interceptors,
             options=[
                 ("grpc.max_receive_message_length", max_message_bytes),
                 ("grpc.max_send_message_length", max_message_bytes),
-                ("grpc.so_reuseport", 0),
+                ("grpc.so_reuseport", int(is_shared)),
                 *options,
             ],
             maximum_concurrent_rpcs=max_calls,
@@ -133,6 +135,10 @@ class RpcServer:
         status = health_pb2.HealthCheckResponse
         await self.health.set(name, status.SERVING if is_serving else status.NOT_SERVING)
 
+    async def say_goodbye(self) -> None:
+        """Say NOT_SERVING from now on; calls are still answered."""
+        await self.health.enter_graceful_shutdown()
+
     @asynccontextmanager
     async def serving(self, address: str, *, drain_s: float = 10.0) -> AsyncIterator[None]:
         """Listen on `host:port`; at the end, take nothing new and let calls in flight finish."""
@@ -143,7 +149,7 @@ class RpcServer:
         try:
             yield
         finally:
-            await self.health.enter_graceful_shutdown()
+            await self.say_goodbye()
             await self.server.stop(drain_s)
 
 

@@ -71,6 +71,8 @@ class ServiceSettings:
     grpc_port: int
     http_port: int
     host: str = "127.0.0.1"
+    # Other processes of this kind listen on the same ports; ours open when all is ready.
+    share_ports: bool = False
     # Who this process is in its consumer groups. A restart under the same name takes its place at once.
     instance: str = ""
     log_level: str = "INFO"

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from slipway import errors
 from slipway.errors import SlipwayError
 from slipway.http_protocol import BoundedProtocol
+from slipway.listening import open_listener
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -114,20 +115,57 @@ class Front:
 
 async def starting(_scope: Scope, _receive: Receive, send: Send) -> None:
     """Stands where an application will be mounted: the port is open before the service can work."""
-    body = b'{"error": "the service is starting; try again in a moment"}'
+    await refuse(send, errors.Unavailable("the service is starting; try again in a moment", retry_after_s=1))
+
+
+async def refuse(send: Send, error: SlipwayError) -> None:
+    """Answer with an error from outside of any framework."""
+    body = orjson.dumps({"error": str(error)})
     headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
-    headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    headers += [(name.encode(), value.encode()) for name, value in retry_headers(error).items()]
+    await send({"type": "http.response.start", "status": status_of(error), "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
+class Serving:
+    """An HTTP server at work."""
+
+    def __init__(self, server: "_Server", task: "asyncio.Task[None]") -> None:
+        self._server = server
+        self._task = task
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._server.server_state.connections)
+
+    def close_listener(self) -> None:
+        """Take no new connection."""
+        for listener in self._server.servers:
+            listener.close()
+
+    def say_goodbye(self) -> None:
+        """Tell every client with its next answer that its connection ends there."""
+        goodbye = (b"connection", b"close")
+        self._server.config.encoded_headers.append(goodbye)
+        state = self._server.server_state
+        state.default_headers = [*state.default_headers, goodbye]
+        for connection in state.connections:
+            if isinstance(connection, BoundedProtocol):
+                connection.say_goodbye()
+
+    async def stop(self) -> None:
+        """Let requests in flight finish, and close all connections."""
+        self._server.should_exit = True
+        with suppress(SystemExit):
+            await self._task
+
+
 @asynccontextmanager
-async def serving(app: Asgi, *, host: str, port: int) -> AsyncIterator[Callable[[], Awaitable[None]]]:
-    """Serve an app in this event loop; yields how to stop, which lets requests in flight finish."""
+async def serving(app: Asgi, *, host: str, port: int, is_shared: bool = False) -> AsyncIterator[Serving]:
+    """Serve an app in this event loop; with `is_shared` beside other processes on the same port."""
     config = uvicorn.Config(
         app,
-        host=host,
-        port=port,
         http=BoundedProtocol,
         ws="none",
         interface="asgi3",
@@ -139,22 +177,20 @@ async def serving(app: Asgi, *, host: str, port: int) -> AsyncIterator[Callable[
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
     )
+    try:
+        listener = open_listener(host, port, is_shared=is_shared)
+    except OSError as error:
+        raise errors.Unavailable(
+            f"cannot listen on {host}:{port} ({error}); is another process using it?"
+        ) from error
     server = _Server(config)
-    task = asyncio.create_task(server.serve(), name=f"http:{port}")
-
-    async def stop() -> None:
-        server.should_exit = True
-        with suppress(SystemExit):
-            await task
-
+    it = Serving(server, asyncio.create_task(server.serve([listener]), name=f"http:{port}"))
     try:
         while not server.started:
-            if task.done():
-                raise errors.Unavailable(f"cannot listen on {host}:{port}; is another process using it?")
             await asyncio.sleep(0.01)
-        yield stop
+        yield it
     finally:
-        await stop()
+        await it.stop()
 
 
 class _Server(uvicorn.Server):

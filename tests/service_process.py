@@ -61,7 +61,8 @@ class ServiceProcess:
     def is_ready(self) -> bool:
         assert self.process is not None
         assert self.process.poll() is None, self.log.read_text()[-3000:]
-        return _is_ready(f"http://127.0.0.1:{self.environment['SLIPWAY_HTTP_PORT']}/readyz")
+        own = self.environment.get("SLIPWAY_PROBE_PORT", self.environment["SLIPWAY_HTTP_PORT"])
+        return _is_ready(f"http://127.0.0.1:{own}/readyz")
 
     def wait_ready(self) -> None:
         _wait(self.is_ready, f"{self.name} to be ready; see {self.log}")

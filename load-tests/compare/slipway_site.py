@@ -126,7 +126,7 @@ class LocalStack:
         return self._workshop.home / "logs" / f"{part}.log"
 
     def _has_shipped_all(self) -> bool:
-        url = f"http://{LOOPBACK}:{self._ports['gateway_http']}/metrics"
+        url = f"http://{LOOPBACK}:{self._ports['gateway_probe']}/metrics"
         return sum(float(value) for value in _BACKLOG.findall(requests.get(url, timeout=5).text)) == 0
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from services.gateway.adoption import Adoption
 from services.gateway.answering import Answering
 from services.gateway.cache.answers import AnswerCache
 from services.gateway.cache.local import LocalTier
@@ -19,6 +20,7 @@ from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
 from services.gateway.directory import Directory, DirectoryWatch
 from services.gateway.domain.circuit import CircuitPolicy
 from services.gateway.domain.outliers import OutlierPolicy
+from services.gateway.drain import Drain
 from services.gateway.endpoints import UpstreamPolicy
 from services.gateway.fallbacks import Fallbacks
 from services.gateway.gaps import FILE as GAPS_FILE
@@ -28,12 +30,12 @@ from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
 from services.gateway.job_parts import add_jobs
-from services.gateway.key_sync import KeySync
+from services.gateway.key_sync import KNOWN_TO_ALL_S, KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
 from services.gateway.openapi import describe
-from services.gateway.public_port import MOST_CALLS, public_options
+from services.gateway.public_port import MOST_CALLS, age_options, public_options
 from services.gateway.record_status import add_record_status
 from services.gateway.recording import Recording
 from services.gateway.rest import Rest
@@ -54,6 +56,7 @@ from services.gateway.store import KeyStore
 from services.gateway.upkeep import Upkeep
 from services.gateway.upstream import Upstream
 from services.gateway.web import add_routes
+from services.gateway.worker import probes, sole_user, until_fresh
 from slipway.clock import Clock, SystemClock
 from slipway.process import Process
 from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
@@ -74,11 +77,15 @@ class _Known:
     catalog: Catalog
     directory: Directory
     keyring: KeyRing
+    restored: int  # the directory's revision when nothing but the snapshot was known
 
 
 async def build(process: Process, settings: Settings) -> None:
     """Open the spools, restore what was known, follow the neighbours, then listen."""
     process.front.mount(REST_PATH, starting)
+    if settings.probe_port:
+        await process.enter(probes(process, settings))
+    await process.enter(sole_user(settings.state_dir))
     segments, shipper = await _spool(
         process, settings, name=PREDICTIONS_SPOOL, limit_bytes=settings.spool_limit_bytes
     )
@@ -87,16 +94,22 @@ async def build(process: Process, settings: Settings) -> None:
         process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
     )
     jobs, _ = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
+    if settings.adopt_from:
+        adoption = Adoption(settings, spools=(PREDICTIONS_SPOOL, FEEDBACK_SPOOL, JOBS_SPOOL))
+        process.spawn("adoption", adoption.run)
     known = _restore(settings)
     _follow(process, settings, known=known)
     store = KeyStore()
     sync = KeySync(settings.postgres_dsn, store, keyring=known.keyring)
     process.spawn("keys", sync.run)
-    keys = Keys(store, sync, pepper=known.keyring.pepper)
+    known_after_s = KNOWN_TO_ALL_S if settings.share_ports else 0.0
+    keys = Keys(store, sync, pepper=known.keyring.pepper, known_after_s=known_after_s)
     admin = _admin_server(settings, keys=keys)
     door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
     add_routes(process.app, door)
     describe(process.app)
+    if settings.share_ports:
+        await until_fresh(process, lambda: _is_fresh(known, sync))
     await _serve(process, settings, known=known, recording=recording, jobs=jobs, door=door, admin=admin)
 
 
@@ -132,12 +145,16 @@ async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> Asyn
 
 
 def _restore(settings: Settings) -> _Known:
-    known = _Known(
-        catalog=Catalog(), directory=Directory(), keyring=KeyRing(settings.strong_secret(PEPPER_FILE))
-    )
-    for part in (known.catalog, known.directory, known.keyring):
+    catalog, directory = Catalog(), Directory()
+    keyring = KeyRing(settings.strong_secret(PEPPER_FILE))
+    for part in (catalog, directory, keyring):
         part.restore(settings.state_dir)
-    return known
+    return _Known(catalog=catalog, directory=directory, keyring=keyring, restored=directory.changes.revision)
+
+
+def _is_fresh(known: _Known, sync: KeySync) -> bool:
+    """Whether everything has been told anew since the start."""
+    return known.catalog.is_caught_up and sync.is_synced and known.directory.changes.revision > known.restored
 
 
 def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
@@ -168,9 +185,15 @@ def _admin_server(settings: Settings, *, keys: Keys) -> RpcServer:
     server = RpcServer(
         interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,  # a caller's largest message travels inside another
+        options=age_options(settings),
+        is_shared=settings.share_ports,
     )
     server.add(add_KeyAdminServicer_to_server, KeyService(keys), service=KEYS_SERVICE)
     return server
+
+
+def _public_server(settings: Settings) -> RpcServer:
+    return RpcServer(options=public_options(settings), max_calls=MOST_CALLS, is_shared=settings.share_ports)
 
 
 def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
@@ -213,7 +236,7 @@ async def _serve(
     models = Models(known.catalog, known.directory, keyring=known.keyring, not_ready=process.not_ready)
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)
-    server = RpcServer(options=public_options(settings), max_calls=MOST_CALLS)
+    server = RpcServer(options=public_options(settings), max_calls=MOST_CALLS, is_shared=settings.share_ports)
     server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)
     server.add(register_raw(FEEDBACK_SERVICE, intake.methods), intake, service=FEEDBACK_SERVICE)
     door_of_jobs = await add_jobs(
@@ -222,10 +245,16 @@ async def _serve(
     upkeep = Upkeep(
         server, models, catalog=known.catalog, directory=known.directory, lanes=lanes, upstream=upstream
     )
-    await process.enter(admin.serving(f"{settings.admin_host}:{settings.admin_port}"))
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await _listen(process, settings, public=server, admin=admin)
     process.spawn("upkeep", upkeep.run)
     process.mount(REST_PATH, Rest(predictions, models, jobs=door_of_jobs, version=version("slipway")))
+
+
+async def _listen(process: Process, settings: Settings, *, public: RpcServer, admin: RpcServer) -> None:
+    await process.enter(admin.serving(f"{settings.admin_host}:{settings.admin_port}"))
+    await process.enter(public.serving(f"{settings.host}:{settings.grpc_port}"))
+    if settings.drain_s:
+        process.drain_by(Drain(settings, (public, admin)).run)
 
 
 def _upstream_policy(settings: Settings) -> UpstreamPolicy:

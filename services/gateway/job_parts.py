@@ -57,7 +57,7 @@ async def add_jobs(
         AsyncInferenceService(door, api_key_of=api_key_of),
         service=ASYNC_SERVICE,
     )
-    trusted = TrustedInferenceService(predictions, not_ready=process.not_ready)
+    trusted = TrustedInferenceService(predictions, not_ready=process.missing)
     admin.add(add_TrustedInferenceServicer_to_server, trusted, service=TRUSTED_SERVICE)
     add_job_routes(process.app, door)
     return door

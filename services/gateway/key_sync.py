@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOOK_S: Final = 1.0
+KNOWN_TO_ALL_S: Final = 1.5  # after which all gateways have looked
 
 
 class KeySync:
@@ -29,6 +30,11 @@ class KeySync:
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the table until `stop` is set."""
         await until(stop, self._follow)
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether the keys have been read from the table since the start."""
+        return self._mark is not None
 
     async def refresh(self) -> None:
         """Load the keys if anything changed.

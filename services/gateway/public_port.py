@@ -35,6 +35,13 @@ def public_options(settings: Settings) -> tuple[tuple[str, int], ...]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(_FASTEST_PINGS_S)),
+        *age_options(settings),
+    )
+
+
+def age_options(settings: Settings) -> tuple[tuple[str, int], ...]:
+    """How long a connection lasts, and calls beyond it."""
+    return (
         ("grpc.max_connection_age_ms", _milliseconds(settings.connection_age_s)),
         ("grpc.max_connection_age_grace_ms", _milliseconds(settings.connection_grace_s)),
     )

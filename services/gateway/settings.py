@@ -13,6 +13,9 @@ _MIB: Final = 1024 * 1024
 _SHORTEST_SECRET: Final = 32
 _REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _LONGEST_BUDGET_MS: Final = 1000
+_AGE_SPREAD: Final = (
+    1.1  # gRPC lets connections last up to a tenth longer or less, so that not all end at once
+)
 PEPPER_FILE: Final = "api_keys.pepper"
 
 
@@ -25,6 +28,9 @@ class Settings(ServiceSettings):
     inference_target: str
     jobs_target: str
     admin_host: str = "127.0.0.1"
+    probe_port: int = 0  # 0: health, readiness and metrics are on the HTTP port
+    drain_s: float = 0.0
+    adopt_from: str = ""
     spool_limit_bytes: int = 1024 * _MIB
     feedback_spool_limit_bytes: int = 256 * _MIB
     jobs_spool_limit_bytes: int = 256 * _MIB
@@ -64,6 +70,7 @@ class Settings(ServiceSettings):
             )
         self._check_shares()
         self._check_cache()
+        self._check_worker()
         if not 0 < self.job_ttl_s <= LONGEST_TTL_S:
             raise InvalidInput(f"SLIPWAY_JOB_TTL_S must be above 0 and at most {LONGEST_TTL_S:.0f}")
         self.callback_policy()  # a list that cannot be read ends the start
@@ -91,6 +98,18 @@ class Settings(ServiceSettings):
             )
         if self.cache_stale_s < 0:
             raise InvalidInput(f"SLIPWAY_CACHE_STALE_S={self.cache_stale_s:g} is negative")
+
+    def _check_worker(self) -> None:
+        if self.share_ports and not self.probe_port:
+            raise InvalidInput(
+                "SLIPWAY_SHARE_PORTS needs SLIPWAY_PROBE_PORT: behind a shared port nobody knows whose "
+                "readiness and metrics he sees"
+            )
+        if self.drain_s and not self.drain_s >= _AGE_SPREAD * self.connection_age_s:
+            raise InvalidInput(
+                f"SLIPWAY_DRAIN_S={self.drain_s:g} ends before connections do: give at least {_AGE_SPREAD} x "
+                f"SLIPWAY_CONNECTION_AGE_S={self.connection_age_s:g}, or 0 to cut them off"
+            )
 
     def callback_policy(self) -> CallbackPolicy:
         """Where callbacks may go.

@@ -40,6 +40,11 @@ COMMANDS: Final = {
     "down": Command(
         target="slipway.cli.stack:down", summary="Stop the stack, or some of its parts.", panel=_STACK
     ),
+    "restart": Command(
+        target="slipway.cli.stack:restart",
+        summary="Restart services; the gateway without a failed request.",
+        panel=_STACK,
+    ),
     "status": Command(
         target="slipway.cli.stack:status", summary="Show the stack, or one model.", panel=_STACK
     ),

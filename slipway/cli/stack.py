@@ -1,4 +1,4 @@
-"""`slipway up | down | status | logs | reset`: the local stack, and nothing about models."""
+"""`slipway up | down | restart | status | logs | reset`: the local stack, and nothing about models."""
 
 import dataclasses
 import importlib
@@ -9,13 +9,14 @@ import orjson
 import typer
 from rich.console import Console
 
-from slipway.cli.stack_view import AscentView, status_table
+from slipway.cli.stack_view import AscentView, StepView, status_table
 from slipway.stack.bring_up import bring_up, choose_parts
 from slipway.stack.lock import exclusive
 from slipway.stack.log_files import follow, last_lines
+from slipway.stack.restart import choose_restarts
+from slipway.stack.restart import restart as roll
 from slipway.stack.stack import build_stack
 from slipway.stack.stack_status import stack_status
-from slipway.stack.supervision import Supervision
 from slipway.stack.take_down import delete_state, stop_parts, take_down
 
 _CONSOLE = Console(highlight=False)
@@ -33,6 +34,8 @@ def up(parts: Parts = None) -> None:
         slipway up kafka feedback     (these and what they need)
 
         SLIPWAY_PORT_GATEWAY_HTTP=8100 slipway up
+
+        SLIPWAY_GATEWAY_WORKERS=2 slipway up     (two gateways behind the same ports)
     """
     started = time.monotonic()
     stack = build_stack()
@@ -55,10 +58,32 @@ def down(parts: Parts = None) -> None:
     stack = build_stack()
     with exclusive(stack.layout, on_wait=_tell_wait):
         if parts:
-            stop_parts(Supervision(stack), [stack.part(name) for name in parts], say=_say)
+            stop_parts(stack, [stack.part(name) for name in parts], say=_say)
         else:
             take_down(stack, say=_say)
     _CONSOLE.print(f"[green]down[/] in {time.monotonic() - started:.1f} s")
+
+
+def restart(parts: Parts = None) -> None:
+    """Stop and start parts, one after the other; all services when none is named.
+
+    There is a gateway at any moment: of several workers one restarts at a time, for a single one another
+    stands in meanwhile. No request fails. Each gives its clients half a minute to connect to the others.
+
+    Examples:
+
+        slipway restart
+
+        slipway restart gateway     (all its workers)
+
+        slipway restart feedback jobs
+    """
+    started = time.monotonic()
+    stack = build_stack()
+    chosen = choose_restarts(stack, parts or ())
+    with exclusive(stack.layout, on_wait=_tell_wait):
+        roll(stack, chosen, report=StepView(_CONSOLE).report, say=_say)
+    _CONSOLE.print(f"[green]restarted[/] in {time.monotonic() - started:.1f} s")
 
 
 def status(

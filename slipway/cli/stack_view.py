@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from slipway.stack.bring_up import Phase, Progress
 from slipway.stack.part import Part
 from slipway.stack.stack_status import PartStatus
+from slipway.stack.starting import Phase, Progress
 
 _STYLES: Final = {
     Phase.WAITING: "dim",
@@ -22,7 +22,7 @@ _STYLES: Final = {
     Phase.READY: "green",
     Phase.FAILED: "bold red",
 }
-_STATE_STYLES: Final = {"ready": "green", "stopped": "dim"}
+_STATE_STYLES: Final = {"ready": "green", "stopped": "dim", "standby": "dim"}
 _MIB: Final = 1024 * 1024
 
 
@@ -77,6 +77,23 @@ class AscentView:
             away = [need for need in self._needs[part] if self._progress[need].phase is not Phase.READY]
             return f"waiting for {', '.join(away)}" if away else "waiting"
         return f"{progress.phase} {time.monotonic() - self._begun_s[part]:.0f} s"
+
+
+class StepView:
+    """Parts one after the other: a line when one starts, and one when it is ready."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._begun_s = time.monotonic()
+
+    def report(self, progress: Progress) -> None:
+        """Take in one step of one part."""
+        if progress.phase is Phase.PREPARING:
+            self._begun_s = time.monotonic()
+            self._console.print(f"starting {progress.part}")
+        elif progress.phase in {Phase.READY, Phase.FAILED}:
+            style, seconds = _STYLES[progress.phase], time.monotonic() - self._begun_s
+            self._console.print(f"{progress.part} [{style}]{progress.phase}[/] after {seconds:.1f} s")
 
 
 def status_table(rows: Iterable[PartStatus]) -> Table:

@@ -22,6 +22,8 @@ SERVICES: Final = (
     "retraining",
     "jobs",
 )
+DRAIN_VARIABLE: Final = "SLIPWAY_DRAIN_S"
+DRAIN_S: Final = 35
 _USES_RAY: Final = frozenset({"inference", "retraining"})
 _PROCESS: Final = {
     # Two cores, a dozen processes: none may start a thread per core of its own.
@@ -32,28 +34,43 @@ _PROCESS: Final = {
 }
 
 
-def service_environment(name: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+def service_environment(
+    name: str, environ: Mapping[str, str] | None = None, *, worker: str | None = None
+) -> dict[str, str]:
     """The variables that configure one service of the running stack.
 
     Args:
         name: A folder of `services/`, e.g. `gateway`.
         environ: Where overrides of ports and directories are read; the process's own when omitted.
+        worker: The name of one process of several of this service.
     """
     layout, table = find_layout(environ), ports(environ)
     own = {
-        "SLIPWAY_STATE_DIR": str(layout.service_state(name)),
+        "SLIPWAY_STATE_DIR": str(layout.service_state(worker or name)),
         "SLIPWAY_INSTANCE": "local",
         "SLIPWAY_GRPC_PORT": str(table[f"{name}_grpc"]),
         "SLIPWAY_HTTP_PORT": str(table[f"{name}_http"]),
     }
     if name == "gateway":
-        own["SLIPWAY_ADMIN_PORT"] = str(table["gateway_admin"])
-        own["SLIPWAY_REDIS_URL"] = redis_url(layout, table)
+        own |= {
+            "SLIPWAY_ADMIN_PORT": str(table["gateway_admin"]),
+            "SLIPWAY_REDIS_URL": redis_url(layout, table),
+            "SLIPWAY_PROBE_PORT": str(table[f"{worker or name}_probe"]),
+            "SLIPWAY_SHARE_PORTS": "1",
+            "SLIPWAY_ADOPT_FROM": str(layout.service_state(name).parent),
+            **_connection_ages(os.environ if environ is None else environ),
+        }
     if name in SERVICE_ROLES:
         own["SLIPWAY_POSTGRES_DSN"] = _dsn(layout, role=name, port=table["postgres"])
     if name in _USES_RAY:
         own |= ray_client_environment(layout.secrets)
     return {**_PROCESS, **_shared(layout, table), **own}
+
+
+def _connection_ages(source: Mapping[str, str]) -> dict[str, str]:
+    # A restart lasts as long as connections do: half a minute, where a gateway by itself gives them ten.
+    defaults = {"SLIPWAY_CONNECTION_AGE_S": "30", DRAIN_VARIABLE: str(DRAIN_S)}
+    return {variable: source.get(variable, value) for variable, value in defaults.items()}
 
 
 def cli_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -33,6 +33,8 @@ class Part:
         provision: Runs when the part is ready, on every `up`; must be idempotent.
         start_attempts: How many deaths while starting make `up` give up.
         user: The OS user to run as, when it is not the caller.
+        worker_of: The service that it is one process of; these share their ports with each other.
+        on_demand: Started by name alone, never as a part of the whole.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Part:
     stop_wait_s: int = 20
     start_attempts: int = 1
     is_service: bool = False
+    worker_of: str = ""
+    on_demand: bool = False
 
     @property
     def port(self) -> int:

@@ -1,13 +1,14 @@
 """What must hold before a part starts: its programs are installed and its ports are free."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 
 from slipway.errors import Conflict, NotFound
 from slipway.ports import OVERRIDE_PREFIX
 from slipway.stack.part import Part
-from slipway.stack.processes import describe, listeners
+from slipway.stack.processes import describe, holders
 
-ListenerLookup = Callable[[Collection[int]], Mapping[int, int | None]]
+HolderLookup = Callable[[Collection[int]], Mapping[int, frozenset[int | None]]]
 
 
 def check_requirements(parts: Iterable[Part]) -> None:
@@ -29,11 +30,17 @@ def check_requirements(parts: Iterable[Part]) -> None:
 def check_ports(
     parts: Iterable[Part],
     *,
-    find_listeners: ListenerLookup = listeners,
+    at_home: Mapping[int, Collection[int]] = MappingProxyType({}),
+    find_holders: HolderLookup = holders,
     name_process: Callable[[int | None], str] = describe,
 ) -> None:
-    """No port of the parts is in use.
+    """No port of the parts is in use, except by those who share it.
 
+    Args:
+        parts: Parts that are to start, and those whose ports somebody might have joined.
+        at_home: Processes that rightly listen on a port already.
+        find_holders: Who listens where.
+        name_process: How a process is told to people.
     Raises:
         Conflict: Names each taken port, the part that wants it and the process that holds it.
     """
@@ -41,8 +48,9 @@ def check_ports(
     taken = [
         f"{part} wants port {port} ({name}), held by {name_process(holder)}; "
         f"end it or choose another with {OVERRIDE_PREFIX}{name.upper()}"
-        for port, holder in sorted(find_listeners(frozenset(wanted)).items())
+        for port, found in sorted(find_holders(frozenset(wanted)).items())
         for part, name in [wanted[port]]
+        for holder in sorted(found - frozenset(at_home.get(port, ())), key=str)
     ]
     if taken:
         raise Conflict("\n".join(taken))

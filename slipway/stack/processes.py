@@ -16,12 +16,17 @@ _KILL_WAIT_S: Final = 5.0
 
 def listeners(ports: Collection[int]) -> Mapping[int, int | None]:
     """The process that listens on each of these TCP ports; None where the system does not tell."""
-    found: dict[int, int | None] = {}
+    found = holders(ports)
+    return {port: next((pid for pid in pids if pid is not None), None) for port, pids in found.items()}
+
+
+def holders(ports: Collection[int]) -> Mapping[int, frozenset[int | None]]:
+    """All processes that listen on each of these TCP ports: several may share one."""
+    found: dict[int, frozenset[int | None]] = {}
     for connection in psutil.net_connections(kind="tcp"):
-        if connection.status == psutil.CONN_LISTEN and connection.laddr:
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port in ports:
             port = connection.laddr.port
-            if port in ports:
-                found[port] = connection.pid or found.get(port)
+            found[port] = found.get(port, frozenset()) | {connection.pid}
     return found
 
 

@@ -2,10 +2,12 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 from typing import Final
+
+import orjson
 
 from slipway.stack.layout import DEPLOY, Layout
 from slipway.stack.part import Part, Requirement
@@ -14,14 +16,19 @@ from slipway.stack.readiness import LOOPBACK, http_ok
 NAME: Final = "prometheus"
 
 
-def prometheus_part(layout: Layout, ports: Mapping[str, int], *, services: Iterable[str]) -> Part:
-    """The metrics store; time and size of what it keeps are bounded."""
+def prometheus_part(
+    layout: Layout, ports: Mapping[str, int], *, scraped: Mapping[str, tuple[int, ...]]
+) -> Part:
+    """The metrics store; time and size of what it keeps are bounded. New targets are told while it runs."""
     binary = Path(shutil.which(NAME) or "/usr/bin/prometheus")
-    config = layout.config / "prometheus.yml"
-    scraped = tuple(services)
+    config, targets = layout.config / "prometheus.yml", layout.config / "prometheus_targets.json"
 
     async def prepare() -> None:
-        await asyncio.to_thread(config.write_text, render_config(scraped, ports))
+        await asyncio.to_thread(config.write_text, render_config(targets))
+        await provision()
+
+    async def provision() -> None:
+        await asyncio.to_thread(targets.write_bytes, render_targets(scraped))
 
     return Part(
         name=NAME,
@@ -39,13 +46,20 @@ def prometheus_part(layout: Layout, ports: Mapping[str, int], *, services: Itera
         directory=layout.home,
         requirements=(Requirement(path=binary, package="prometheus"),),
         prepare=prepare,
+        provision=provision,
     )
 
 
-def render_config(services: Iterable[str], ports: Mapping[str, int]) -> str:
-    """The scrape configuration: each service's /metrics, labelled with its name."""
-    targets = "\n".join(
-        f'      - targets: ["{LOOPBACK}:{ports[f"{service}_http"]}"]\n        labels: {{service: {service}}}'
-        for service in services
+def render_config(targets: Path) -> str:
+    """The scrape configuration, which names the file of targets."""
+    return Template((DEPLOY / "prometheus.yml").read_text()).substitute(targets=targets)
+
+
+def render_targets(scraped: Mapping[str, tuple[int, ...]]) -> bytes:
+    """Each process's /metrics, labelled with the name of its service."""
+    return orjson.dumps(
+        [
+            {"targets": [f"{LOOPBACK}:{port}" for port in ports], "labels": {"service": service}}
+            for service, ports in scraped.items()
+        ]
     )
-    return Template((DEPLOY / "prometheus.yml").read_text()).substitute(targets=targets or "      []")

@@ -1,12 +1,13 @@
 """The local stack as a whole: its directories and its parts, in the order people think of them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from slipway.errors import NotFound
 from slipway.ports import ports as read_ports
 from slipway.stack.credentials import SHARED, make_secrets, password_file
+from slipway.stack.gateway_parts import GATEWAY, gateway_parts, probe_port, worker_names
 from slipway.stack.kafka_broker import kafka_part
 from slipway.stack.layout import Layout, find_layout, make_directories
 from slipway.stack.mlflow_server import mlflow_part
@@ -50,13 +51,29 @@ def build_stack(environ: Mapping[str, str] | None = None) -> Stack:
         postgres_part(layout, ports),
         redis_part(layout, ports),
         mlflow_part(layout, ports),
-        prometheus_part(layout, ports, services=services),
+        prometheus_part(layout, ports, scraped=_scraped(services, ports, source)),
         ray_part(layout, ports),
     )
     return Stack(
         layout=layout,
         parts=(
             *infrastructure,
-            *(service_part(name, layout, ports=ports, environ=source) for name in services),
+            *(part for name in services for part in _parts_of(name, layout, ports=ports, environ=source)),
         ),
     )
+
+
+def _parts_of(
+    service: str, layout: Layout, *, ports: Mapping[str, int], environ: Mapping[str, str]
+) -> tuple[Part, ...]:
+    if service == GATEWAY:
+        return gateway_parts(layout, ports=ports, environ=environ)
+    return (service_part(service, layout, ports=ports, environ=environ),)
+
+
+def _scraped(
+    services: Iterable[str], ports: Mapping[str, int], environ: Mapping[str, str]
+) -> dict[str, tuple[int, ...]]:
+    """The ports of each service's metrics."""
+    gateways = tuple(probe_port(worker, ports) for worker in worker_names(environ))
+    return {name: gateways if name == GATEWAY else (ports[f"{name}_http"],) for name in services}

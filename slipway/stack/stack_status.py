@@ -35,13 +35,15 @@ def stack_status(stack: Stack) -> list[PartStatus]:
         processes = Supervision(stack).processes()
     except Unavailable:
         ready = asyncio.run(_probe_all(stack)) if find_ours(stack.layout.home) else {}
-        return [_idle(part, "unsupervised" if ready.get(part.name) else "stopped") for part in stack.parts]
+        return [
+            _idle(part, "unsupervised" if ready.get(part.name) else _resting(part)) for part in stack.parts
+        ]
     ready = asyncio.run(_probe_all(stack))
     restarts = count_restarts(stack.layout.log("supervisord"))
     return [
         _status(part, processes[part.name], is_ready=ready[part.name], restarts=restarts[part.name])
         if part.name in processes
-        else _idle(part, "stopped")
+        else _idle(part, _resting(part))
         for part in stack.parts
     ]
 
@@ -54,6 +56,8 @@ async def _probe_all(stack: Stack) -> dict[str, bool]:
 def _status(part: Part, info: ProcessInfo, *, is_ready: bool, restarts: int) -> PartStatus:
     is_running = info.state is ProcessState.RUNNING
     state = "ready" if is_running and is_ready else "not ready" if is_running else info.state.lower()
+    if info.state is ProcessState.STOPPED:
+        state = _resting(part)
     return PartStatus(
         name=part.name,
         state=state,
@@ -63,6 +67,10 @@ def _status(part: Part, info: ProcessInfo, *, is_ready: bool, restarts: int) -> 
         port=part.port,
         restarts=restarts,
     )
+
+
+def _resting(part: Part) -> str:
+    return "standby" if part.on_demand else "stopped"
 
 
 def _idle(part: Part, state: str) -> PartStatus:

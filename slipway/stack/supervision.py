@@ -6,6 +6,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +36,9 @@ class ProcessState(StrEnum):
     EXITED = "EXITED"
     FATAL = "FATAL"
     UNKNOWN = "UNKNOWN"
+
+
+ALIVE: Final = frozenset({ProcessState.STARTING, ProcessState.RUNNING})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +88,19 @@ class Supervision:
 
     def refresh(self) -> None:
         """Apply a changed configuration to the running daemon: changed parts stop and are replaced."""
-        config = self._stack.layout.config / "supervisord.conf"
-        if config.is_file() and config.read_text() == render(self._stack):
-            return
-        self._write_config()
-        added, changed, removed = self._call("reloadConfig")[0]
+        added, changed, removed = self._reload()
         for name in (*changed, *removed):
             self._call("stopProcessGroup", name)
             self._call("removeProcessGroup", name)
         for name in (*changed, *added):
+            self._call("addProcessGroup", name)
+
+    def refresh_stopped(self, name: str) -> None:
+        """Apply a changed configuration to one part, which does not run; the others keep theirs."""
+        added, changed, _ = self._reload()
+        if name in changed:
+            self._call("removeProcessGroup", name)
+        if name in (*added, *changed):
             self._call("addProcessGroup", name)
 
     def start(self, name: str) -> None:
@@ -106,6 +114,15 @@ class Supervision:
         """Ask one part to stop without waiting for it."""
         self._call("stopProcess", name, False)
 
+    def hurry(self, name: str) -> None:
+        """Tell a part that is stopping a second time; one that has stopped meanwhile needs no telling."""
+        with suppress(Unavailable):
+            self._call("signalProcess", name, "TERM")
+
+    def alive(self) -> dict[str, int]:
+        """The parts that run or start, with their process ids."""
+        return {name: info.pid for name, info in self.processes().items() if info.state in ALIVE}
+
     def processes(self) -> Mapping[str, ProcessInfo]:
         """Every part that supervisord knows, by name."""
         return {row["name"]: _info(row) for row in self._call("getAllProcessInfo")}
@@ -117,6 +134,12 @@ class Supervision:
     def shut_down(self) -> None:
         """End supervisord and whatever it still runs."""
         self._call("shutdown")
+
+    def _reload(self) -> tuple[list[str], list[str], list[str]]:
+        """What of the configuration is added, changed and removed against that in force."""
+        self._write_config()
+        added, changed, removed = self._call("reloadConfig")[0]
+        return added, changed, removed
 
     def _write_config(self) -> Path:
         config = self._stack.layout.config / "supervisord.conf"

@@ -2,7 +2,7 @@
 
 import shutil
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 from typing import Final
 
 import psutil
@@ -33,7 +33,7 @@ def take_down(stack: Stack, *, say: Say) -> None:
     if supervision.is_running():
         known = family(supervision.daemon_pid())
         for wave in stop_order(stack.parts):
-            stop_parts(supervision, wave, say=say)
+            stop_parts(stack, wave, say=say)
         supervision.shut_down()
         psutil.wait_procs(known[:1], timeout=_GRACE_S)
     # By the mark that all of them inherit: a killed parent's children have no way back to the tree.
@@ -59,12 +59,14 @@ def stop_order(parts: Iterable[Part]) -> list[list[Part]]:
     return waves
 
 
-def stop_parts(supervision: Supervision, parts: Iterable[Part], *, say: Say) -> None:
+def stop_parts(stack: Stack, parts: Iterable[Part], *, say: Say) -> None:
     """Stop several parts at once and wait; supervisord kills one that overstays its time."""
+    supervision = Supervision(stack)
     states = supervision.processes()
     wanted = [part for part in parts if part.name in states and states[part.name].state not in _STOPPED]
     if not wanted:
         return
+    hurried = without_heirs(stack.parts, wanted, alive=supervision.alive())
     say(f"stopping {', '.join(part.name for part in wanted)}")
     for part in wanted:
         supervision.stop(part.name)
@@ -73,6 +75,17 @@ def stop_parts(supervision: Supervision, parts: Iterable[Part], *, say: Say) -> 
         if time.monotonic() > deadline:
             raise Unavailable(f"{', '.join(pending)} did not stop; see `slipway logs {pending[0]}`")
         time.sleep(_POLL_S)
+        for name in hurried.intersection(pending):
+            supervision.hurry(name)  # again and again: two signals that come at once are one
+
+
+def without_heirs(
+    parts: Iterable[Part], stopping: Iterable[Part], *, alive: Container[str]
+) -> frozenset[str]:
+    """Workers for whose clients nobody stays: they need not give them time to go elsewhere."""
+    leaving = {part.name: part.worker_of for part in stopping}
+    staying = {part.worker_of for part in parts if part.name in alive and part.name not in leaving}
+    return frozenset(name for name, service in leaving.items() if service and service not in staying)
 
 
 def _pending(supervision: Supervision, parts: Iterable[Part]) -> list[str]:

@@ -23,7 +23,7 @@ def test_status_does_not_import_what_other_commands_need() -> None:
     assert done.stderr.strip() == ""
 
 
-@pytest.mark.parametrize("name", ["up", "down", "status", "logs", "reset"])
+@pytest.mark.parametrize("name", ["up", "down", "restart", "status", "logs", "reset"])
 def test_the_help_of_each_stack_command_has_examples(name: str) -> None:
     result = CliRunner().invoke(build_app([name]), [name, "--help"])
     assert result.exit_code == 0

@@ -3,10 +3,10 @@ import io
 from rich.console import Console
 
 from slipway.cli.stack_view import AscentView, status_table
-from slipway.stack.bring_up import Phase, Progress
 from slipway.stack.part import Part
 from slipway.stack.readiness import tcp_open
 from slipway.stack.stack_status import PartStatus
+from slipway.stack.starting import Phase, Progress
 
 
 def shown(console: Console) -> str:

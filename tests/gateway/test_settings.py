@@ -67,5 +67,18 @@ def test_a_setting_that_could_have_no_effect_is_named(changed: dict[str, Any]) -
         settings(**changed)
 
 
+def test_a_shared_port_needs_one_of_its_own_beside_it() -> None:
+    with pytest.raises(InvalidInput, match="SLIPWAY_SHARE_PORTS needs SLIPWAY_PROBE_PORT"):
+        settings(share_ports=True)
+    assert settings(share_ports=True, probe_port=4).share_ports
+
+
+@pytest.mark.parametrize("drain_s", [-1, 10, 32.9, float("nan")])
+def test_a_drain_that_would_cut_connections_off_is_refused(drain_s: float) -> None:
+    with pytest.raises(InvalidInput, match="SLIPWAY_DRAIN_S"):
+        settings(connection_age_s=30, drain_s=drain_s)
+    assert settings(connection_age_s=30, drain_s=33).drain_s == 33
+
+
 def test_the_defaults_are_good() -> None:
     assert settings().circuit_failure_share == 0.5

@@ -4,6 +4,7 @@ import asyncio
 import ipaddress
 import os
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -14,13 +15,14 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
 from slipway.ports import ports
-from slipway.stack.bring_up import Progress, bring_up
+from slipway.stack.bring_up import bring_up, choose_parts
 from slipway.stack.environment import service_environment
 from slipway.stack.layout import REPOSITORY
 from slipway.stack.processes import find_ours
 from slipway.stack.role_provision import SERVICE_ROLES
 from slipway.stack.stack import Stack, build_stack
 from slipway.stack.stack_status import PartStatus, stack_status
+from slipway.stack.starting import Progress
 from slipway.stack.supervision import Supervision
 from slipway.topics import TOPICS
 
@@ -124,9 +126,19 @@ def test_a_port_that_is_taken_is_named_with_its_holder(stack: Stack, tmp_path: P
     assert find_ours(tmp_path / "other") == []
 
 
+def test_a_stranger_on_a_port_that_gateways_share_is_named() -> None:
+    port = ports()["gateway_admin"]
+    with socket.create_server(("127.0.0.1", port), reuse_port=True):
+        done = slipway("up", "gateway")
+    assert done.returncode == 1
+    assert f"gateway wants port {port} (gateway_admin), held by" in done.stderr
+    assert f"(pid {os.getpid()}," in done.stderr
+    assert slipway("up", "gateway").returncode == 0
+
+
 def test_bringing_up_what_is_ready_reports_only_that_it_was_running(stack: Stack) -> None:
     steps: list[Progress] = []
-    bring_up(stack, stack.parts, report=steps.append)
+    bring_up(stack, choose_parts(stack, ()), report=steps.append)
     assert all(step.was_running for step in steps)
 
 

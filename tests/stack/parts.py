@@ -16,6 +16,8 @@ def idle_part(
     needs: tuple[str, ...] = (),
     requirements: tuple[Requirement, ...] = (),
     is_service: bool = False,
+    worker_of: str = "",
+    on_demand: bool = False,
 ) -> Part:
     return Part(
         name=name,
@@ -26,4 +28,6 @@ def idle_part(
         needs=needs,
         requirements=requirements,
         is_service=is_service,
+        worker_of=worker_of,
+        on_demand=on_demand,
     )

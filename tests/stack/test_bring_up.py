@@ -3,9 +3,10 @@ from pathlib import Path
 import pytest
 
 from slipway.errors import NotFound
-from slipway.stack.bring_up import PartFailed, choose_parts
+from slipway.stack.bring_up import choose_parts
 from slipway.stack.layout import Layout
 from slipway.stack.stack import Stack
+from slipway.stack.starting import PartFailed
 from tests.stack.parts import idle_part
 
 
@@ -16,12 +17,14 @@ def stack(tmp_path: Path) -> Stack:
         idle_part("postgres"),
         idle_part("mlflow", needs=("postgres",)),
         idle_part("rollout", needs=("kafka", "mlflow"), is_service=True),
+        idle_part("standby", needs=("kafka",), on_demand=True),
     )
     return Stack(layout=Layout(home=tmp_path, cache=tmp_path), parts=parts)
 
 
-def test_naming_none_chooses_all(stack: Stack) -> None:
-    assert choose_parts(stack, []) == stack.parts
+def test_naming_none_chooses_all_but_those_on_demand(stack: Stack) -> None:
+    assert choose_parts(stack, []) == stack.parts[:-1]
+    assert [part.name for part in choose_parts(stack, ["standby"])] == ["kafka", "standby"]
 
 
 def test_a_named_part_brings_all_it_needs(stack: Stack) -> None:
@@ -30,7 +33,7 @@ def test_a_named_part_brings_all_it_needs(stack: Stack) -> None:
 
 
 def test_an_unknown_part_is_named_with_the_known_ones(stack: Stack) -> None:
-    with pytest.raises(NotFound, match="'redis'; there are: kafka, postgres, mlflow, rollout"):
+    with pytest.raises(NotFound, match="'redis'; there are: kafka, postgres, mlflow, rollout, standby"):
         choose_parts(stack, ["redis"])
 
 

@@ -8,7 +8,15 @@ from pathlib import Path
 import pytest
 
 from slipway.stack.part import HOME_MARK, PART_MARK
-from slipway.stack.processes import describe, end, family, find_ours, listeners, resident_bytes
+from slipway.stack.processes import (
+    describe,
+    end,
+    family,
+    find_ours,
+    holders,
+    listeners,
+    resident_bytes,
+)
 
 
 @pytest.fixture
@@ -46,6 +54,21 @@ def test_the_listener_of_a_port_is_known() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         assert listeners({port}) == {port: os.getpid()}
+
+
+def test_all_who_share_a_port_are_known(tmp_path: Path) -> None:
+    code = (
+        "import socket, sys; s = socket.create_server(('127.0.0.1', int(sys.argv[1])), reuse_port=True); "
+        "print(1, flush=True); input()"
+    )
+    with socket.create_server(("127.0.0.1", 0), reuse_port=True) as server:
+        port = server.getsockname()[1]
+        command = [sys.executable, "-c", code, str(port)]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+            assert other.stdout is not None
+            other.stdout.readline()
+            assert holders({port}) == {port: {os.getpid(), other.pid}}
+            other.communicate(b"\n")
 
 
 def test_a_process_is_described_by_command_and_id() -> None:

@@ -2,10 +2,12 @@ import tomllib
 from pathlib import Path
 from xml.etree import ElementTree
 
+import orjson
+
 from slipway.ports import ports
 from slipway.stack import kafka_broker
 from slipway.stack.layout import DEPLOY, REPOSITORY, Layout
-from slipway.stack.prometheus_server import render_config
+from slipway.stack.prometheus_server import render_config, render_targets
 from slipway.stack.ray_head import ray_part
 
 
@@ -21,14 +23,16 @@ def test_every_listener_of_kafka_is_on_loopback() -> None:
     assert all("://127.0.0.1:" in address for line in listeners for address in line.split("=")[1].split(","))
 
 
-def test_prometheus_scrapes_each_service() -> None:
-    text = render_config(["gateway", "feedback"], ports({}))
-    assert 'targets: ["127.0.0.1:8000"]' in text
-    assert "service: feedback" in text
+def test_prometheus_scrapes_each_process_of_each_service() -> None:
+    targets = orjson.loads(render_targets({"gateway": (8003, 8004), "feedback": (18021,)}))
+    assert targets == [
+        {"targets": ["127.0.0.1:8003", "127.0.0.1:8004"], "labels": {"service": "gateway"}},
+        {"targets": ["127.0.0.1:18021"], "labels": {"service": "feedback"}},
+    ]
 
 
-def test_prometheus_config_without_services_is_an_empty_list() -> None:
-    assert "static_configs:\n      []" in render_config([], ports({}))
+def test_prometheus_reads_its_targets_from_a_file() -> None:
+    assert 'file_sd_configs:\n      - files: ["/c/targets.json"]' in render_config(Path("/c/targets.json"))
 
 
 def test_ray_stays_on_loopback_and_asks_for_a_token(tmp_path: Path) -> None:
