@@ -179,5 +179,5 @@ def slipway(whole_stack: bool) -> Site:
 def _holders(*targets: Target) -> tuple[int, ...]:
     """The processes that listen where the targets are."""
     ports_of = {int(target.address.rpartition(":")[2]) for target in targets}
-    found = (c for c in psutil.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN and c.laddr)
-    return tuple({c.pid for c in found if c.pid is not None and c.laddr[1] in ports_of})
+    found = (c for c in psutil.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN)
+    return tuple({c.pid for c in found if c.pid is not None and c.laddr and c.laddr.port in ports_of})

@@ -136,7 +136,10 @@ async def _canary(control: Control, name: str) -> RouteTable:
         candidate = Candidate(model=name, subject=subject, actor="load test", reason="load", quality="none")
         await start_rollout(control, candidate)
         async with control.locked(name) as model:
-            await make_move(control, model, when_ready(model.position, model.spec.rollout))
+            decision = when_ready(model.position, model.spec.rollout)
+            if decision is None:
+                raise RuntimeError(f"the rollout of {name} is paused, and nobody has paused it")
+            await make_move(control, model, decision)
     return control.routes(control.find(name))
 
 

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats  # type: ignore[import-untyped]
-from scipy.spatial.distance import jensenshannon  # type: ignore[import-untyped]
+from scipy import stats
+from scipy.spatial.distance import jensenshannon
 
 from services.drift_detection.domain.divergence import (
     chi_square_survival,
