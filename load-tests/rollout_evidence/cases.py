@@ -26,6 +26,8 @@ class Case:
         requests: Length of a run.
         is_null: Nothing is wrong: crossings are false.
         seed: Of this case alone.
+        chunk: Runs simulated at once.
+        part: Of the runs asked for, where runs are long.
     """
 
     name: str
@@ -33,15 +35,17 @@ class Case:
     is_null: bool
     seed: int
     simulate: Callable[[np.random.Generator, Shape], Crossings]
+    chunk: int = 50
+    part: float = 1.0
 
-    def run(self, runs: int, *, chunk: int = 50) -> Crossings:
-        """When each run crossed; the same for the same seed, runs and chunk."""
-        return np.concatenate(list(self._chunks(runs, chunk)))
+    def run(self, runs: int) -> Crossings:
+        """When each run crossed; the same for the same runs."""
+        return np.concatenate(list(self._chunks(max(1, round(runs * self.part)))))
 
-    def _chunks(self, runs: int, chunk: int) -> Iterator[Crossings]:
+    def _chunks(self, runs: int) -> Iterator[Crossings]:
         rng = np.random.default_rng(self.seed)
-        for begun in range(0, runs, chunk):
-            yield self.simulate(rng, (min(chunk, runs - begun), self.requests))
+        for begun in range(0, runs, self.chunk):
+            yield self.simulate(rng, (min(self.chunk, runs - begun), self.requests))
 
 
 def _events(rng: np.random.Generator, shape: Shape, *, canary: float) -> Crossings:
@@ -81,9 +85,9 @@ def _sticky(rng: np.random.Generator, shape: Shape, *, is_capped: bool) -> Cross
     return paths.crossing(paths.bad_events(s.is_canary, is_first if is_capped else s.is_bad, s.share), LIMIT)
 
 
-def _proof(rng: np.random.Generator, shape: Shape, *, canary: float, margin: float) -> Crossings:
-    s = streams.steady(rng, shape, champion=0.02, canary=canary)
-    return paths.crossing(paths.proof_of_events(s.is_canary, s.is_bad, s.share, margin=margin), LIMIT)
+def _proof(rng: np.random.Generator, shape: Shape, *, champion: float, canary: float) -> Crossings:
+    s = streams.steady(rng, shape, champion=champion, canary=canary)
+    return paths.crossing(paths.proof_of_events(s.is_canary, s.is_bad, s.share, margin=0.02), LIMIT)
 
 
 def _shadow(rng: np.random.Generator, shape: Shape, *, worse: float) -> Crossings:
@@ -154,9 +158,9 @@ CASES = (
     Case(name="shadow proof within 2 points, equal", requests=10_000, is_null=False, seed=13,
          simulate=lambda g, n: _shadow_proof(g, n, worse=0.0)),
     Case(name="canary proof within 2 points, 2 worse, base 0.02", requests=20_000, is_null=True, seed=14,
-         simulate=lambda g, n: _proof(g, n, canary=0.04, margin=0.02)),
+         simulate=lambda g, n: _proof(g, n, champion=0.02, canary=0.04)),
     Case(name="canary proof within 2 points, equal, base 0.02", requests=20_000, is_null=False, seed=15,
-         simulate=lambda g, n: _proof(g, n, canary=0.02, margin=0.02)),
+         simulate=lambda g, n: _proof(g, n, champion=0.02, canary=0.02)),
     Case(name="mean, equal, share grows, mean doubles: plain averages", requests=10_000, is_null=True,
          seed=16, simulate=lambda g, n: _mean(g, n, effect=0.0, is_weighed=False)),
     Case(name="mean, equal, share grows, mean doubles: contrasts", requests=10_000, is_null=True,
@@ -167,6 +171,10 @@ CASES = (
          simulate=lambda g, n: _split(g, n, share=0.1)),
     Case(name="split, 8 % in place of 10 %, alpha 0.001", requests=20_000, is_null=False, seed=19,
          simulate=lambda g, n: _split(g, n, share=0.08)),
+    Case(name="canary proof within 2 points, equal, base 0.20", requests=120_000, is_null=False, seed=20,
+         simulate=lambda g, n: _proof(g, n, champion=0.2, canary=0.2), chunk=10, part=0.1),
+    Case(name="bad events, 0.20 to 0.22, 10 %", requests=120_000, is_null=False, seed=21,
+         simulate=lambda g, n: _events(g, n, canary=0.22), chunk=10, part=0.1),
 )  # fmt: skip
 BY_NAME = {case.name: case for case in CASES}
 
