@@ -45,6 +45,7 @@ def main() -> None:
         print("\n".join(f"{c.name:22s}{c.title}" for c in CONTESTANTS))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
+    commit(), today()  # of the start: what runs is the code as it is now
     try:
         results, trials = _measure(arguments)
     except CannotRun as error:
