@@ -115,7 +115,7 @@ NO_COLLAPSE: Final = Measurement(
 RECORDS: Final = Measurement(
     title="records over a million requests with broker restarts and kill -9: missing, double",
     bound="0, 0",
-    where="it is no part of this command",
+    where="`./load-tests/ledger/run`",
 )
 
 MEASUREMENTS: Final = (CACHE_HITS, MEMORY_GATEWAY, MEMORY_REPLICA, GOODPUT, NO_COLLAPSE, RECORDS)

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +15,16 @@ from servers import QUIET
 _ROOT: Final = Path(__file__).resolve().parents[2]
 
 
+@cache
 def commit() -> str:
-    """Of the checkout; `-changed` where files differ from it."""
+    """Of the checkout when it is asked for first; `-changed` where files differ from it."""
     found = _git("rev-parse", "--short", "HEAD")
     return f"{found}-changed" if _git("status", "--porcelain", "--untracked-files=no") else found
 
 
+@cache
 def today() -> str:
-    """The date, UTC."""
+    """The date when it is asked for first, UTC."""
     return datetime.datetime.now(tz=datetime.UTC).date().isoformat()
 
 
@@ -39,11 +42,10 @@ def about(others: Sequence[float]) -> Iterator[str]:
         others: Shares of the processors that others used right before, 0..1.
     """
     yield f"- {today()}, commit {commit()}; {machine()}"
-    yield (
-        f"- other work on the machine before: {min(others, default=0):.0%} to "
-        f"{max(others, default=0):.0%} of its processors"
-    )
-    if max(others, default=0) > QUIET:
+    if not others:
+        return
+    yield f"- other work on the machine before: {min(others):.0%} to {max(others):.0%} of its processors"
+    if max(others) > QUIET:
         yield "- **provisional**: the machine was not quiet; only the proportions mean something"
 
 

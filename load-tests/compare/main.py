@@ -23,15 +23,15 @@ from slipway_site import own_workshop
 from trials import TRIALS, Trial, run
 
 _EPILOG: Final = """examples:
-  ./load-tests/compare/run --quick                    one short round of both tables, under 5 minutes
+  ./load-tests/compare/run --quick                    one short round of both tables, a few minutes
   ./load-tests/compare/run --quick --scenario cache --scenario overload
   ./load-tests/compare/run                            the real thing: an hour on a quiet machine
   ./load-tests/compare/run --only gateway,ray_tuned --scenario peers
   ./load-tests/compare/run --scenario whole_stack --scenario peers      both tables, no other load test
   ./load-tests/compare/run --list
 """
-_QUICK: Final = Pace(rounds=1, seconds=2.0, warm_up_s=1.0)
-_QUICK_LOADS: Final = (Load(in_flight=1), Load(in_flight=128))
+_QUICK: Final = Pace(rounds=1, seconds=1.5, warm_up_s=1.0)
+_QUICK_LOADS: Final = (Load(in_flight=1), Load(in_flight=16), Load(in_flight=128))  # those of the goals
 _WARM_UP_S: Final = 3.0
 _PORT_OFFSET: Final = 4000
 _HOME: Final = Path(tempfile.gettempdir()) / "slipway-compare"
@@ -45,6 +45,7 @@ def main() -> None:
         print("\n".join(f"{c.name:22s}{c.title}" for c in CONTESTANTS))
         return
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
+    commit(), today()  # of the start: what runs is the code as it is now
     try:
         results, trials = _measure(arguments)
     except CannotRun as error:

@@ -9,9 +9,10 @@ from goals import GOALS, MEASUREMENTS, Goal
 from outcome import Figure, Outcome, not_measured, table
 from readings import Figures
 from rounds import Measured
-from scenarios import CONTESTANTS, Load, Scenario
+from scenarios import CONTESTANTS, SLIPWAY, Load, Scenario
 
 _TITLES: Final = {contestant.name: contestant.title for contestant in CONTESTANTS}
+_SITES: Final = {contestant.name: contestant.site for contestant in CONTESTANTS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,4 +148,5 @@ def _beside(found: Results) -> Iterator[str]:
     beside = sorted({part for m in found.measured for part in m.beside})
     if beside:
         yield f"Ran while Slipway was measured: {', '.join(beside)}."
+    if any(_SITES[name] != SLIPWAY for name in found.scenario.contestants):
         yield "While a peer was measured, it was alone: nothing of Slipway ran."

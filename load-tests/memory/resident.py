@@ -226,6 +226,7 @@ def main() -> None:
     """Start what is needed, measure, stop it."""
     given = parse()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended too
+    commit(), today()  # of the start: what runs is the code as it is now
     others = busy_share()
     try:
         with own_workshop(given.home, given.port_offset) as workshop:
