@@ -87,18 +87,18 @@ class Saboteur:
         start_s = time.monotonic()
         while self._supervision.processes()["kafka"].state is not ProcessState.STOPPED:
             await asyncio.sleep(0.1)
-        silence_s = await self._until_next_answer(at_most_s=away_s or _LONGEST_S)
+        silence = asyncio.ensure_future(self._until_next_answer())  # a strict model's comes when it is back
         await asyncio.sleep(max(0.0, start_s + away_s - time.monotonic()))
         self._supervision.start("kafka")
         while not await tcp_open(ports()["kafka"]):
             await asyncio.sleep(0.2)
         self._say("        Kafka is back")
-        return silence_s
+        return await silence
 
-    async def _until_next_answer(self, *, at_most_s: float = _LONGEST_S) -> float:
+    async def _until_next_answer(self) -> float:
         """Seconds until a request that is sent from now on is answered, or the run ends."""
         first, start_s = self._ledger.sent, time.monotonic()
-        while self._ledger.newest < first and time.monotonic() - start_s < at_most_s:
+        while self._ledger.newest < first and time.monotonic() - start_s < _LONGEST_S:
             if self._ledger.answered >= self._requests:
                 break
             await asyncio.sleep(0.01)
