@@ -83,7 +83,10 @@ class Watch:
     def say(self, text: str) -> None:
         self.steps.append(text)
         stopped = text.removeprefix("stopping ")
-        assert any(asyncio.run(p.is_ready()) for p in self.stack.parts if p.name != stopped), self.steps
+        assert asyncio.run(self.is_any_ready(without=stopped)), self.steps
+
+    async def is_any_ready(self, *, without: str) -> bool:
+        return any([await part.is_ready() for part in self.stack.parts if part.name != without])
 
     def report(self, progress: Progress) -> None:
         if progress.phase in {Phase.READY, Phase.FAILED}:
