@@ -11,12 +11,14 @@ from services.gateway.settings import Settings
 from services.gateway.shipper import Shipper
 from services.gateway.spool import Spool
 from services.gateway.worker import LOCK, try_lock
+from slipway.errors import SlipwayError
 
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 5.0
 _LEFT_S: Final = 10.0  # a restart takes less
 _SESSION_S: Final = 10.0  # its owner may want it back
+_PAUSE_S: Final = 300.0  # after a failure
 _POLL_S: Final = 0.1
 
 
@@ -53,7 +55,13 @@ class Adoption:
             now_s = asyncio.get_running_loop().time()
             if now_s - self._left_since_s.setdefault(lock, now_s) < _LEFT_S:
                 return
-            left = [await self._ship(folder, stop) for folder in _folders(lock.parent, self._spools)]
+            try:
+                left = [await self._ship(folder, stop) for folder in _folders(lock.parent, self._spools)]
+            except (OSError, ValueError, SlipwayError) as error:
+                # What others left must not end what this gateway does.
+                log.warning("%s cannot be shipped, and stays: %r", lock.parent, error)
+                self._left_since_s[lock] = now_s + _PAUSE_S
+                return
             if not any(left):
                 self._emptied[lock] = renewed_ns
 

@@ -64,7 +64,11 @@ def down(parts: Parts = None) -> None:
     _CONSOLE.print(f"[green]down[/] in {time.monotonic() - started:.1f} s")
 
 
-def restart(parts: Parts = None) -> None:
+def restart(
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="Parts by name; all services when omitted.")
+    ] = None,
+) -> None:
     """Stop and start parts, one after the other; all services when none is named.
 
     There is a gateway at any moment: of several workers one restarts at a time, for a single one another

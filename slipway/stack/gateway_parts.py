@@ -56,10 +56,17 @@ def _part(worker: str, layout: Layout, *, ports: Mapping[str, int], environ: Map
         directory=REPOSITORY,
         needs=INFRASTRUCTURE,
         prepare=making(layout.service_state(worker)),
-        stop_wait_s=math.ceil(float(environment[DRAIN_VARIABLE])) + _CLOSING_S,
+        stop_wait_s=_drain_s(environment[DRAIN_VARIABLE]) + _CLOSING_S,
         is_service=True,
         worker_of=GATEWAY,
     )
+
+
+def _drain_s(text: str) -> int:
+    try:
+        return math.ceil(float(text))
+    except (ValueError, OverflowError) as error:
+        raise InvalidInput(f"{DRAIN_VARIABLE}={text!r} is not a number of seconds") from error
 
 
 def _probe(worker: str) -> str:

@@ -10,6 +10,7 @@ from services.gateway.adoption import Adoption
 from services.gateway.spool import Spool
 from services.gateway.worker import LOCK, sole_user
 from slipway.envelope import Outgoing
+from slipway.errors import Unavailable
 from tests.gateway.test_settings import settings
 
 
@@ -22,9 +23,12 @@ class Seen(Adoption):
         )
         self.shipped: list[Path] = []
         self.left_bytes = 0
+        self.failure: Exception | None = None
 
     async def _ship(self, folder: Path, stop: asyncio.Event) -> int:
         self.shipped.append(folder)
+        if self.failure is not None:
+            raise self.failure
         return self.left_bytes
 
     async def look(self) -> list[Path]:
@@ -72,6 +76,13 @@ async def test_an_owner_that_restarts_is_not_disturbed(
     assert await seen.look() == []
     async with sole_user(tmp_path / "gone"):
         pass
+
+
+@pytest.mark.parametrize("failure", [PermissionError("no"), ValueError("damaged"), Unavailable("away")])
+async def test_a_directory_that_cannot_be_read_is_left_for_later(seen: Seen, failure: Exception) -> None:
+    seen.failure = failure
+    assert len(await seen.look()) == 1
+    assert await seen.look() == []
 
 
 async def test_what_cannot_be_shipped_stays_where_it_is(

@@ -58,3 +58,9 @@ def test_the_supervisor_waits_for_a_drain_to_end(environ: dict[str, str]) -> Non
     first, *_ = parts_of(environ)
     assert first.environment["SLIPWAY_CONNECTION_AGE_S"] == "50"
     assert first.stop_wait_s > 60.5 + 10
+
+
+@pytest.mark.parametrize("text", ["soon", "inf", "nan"])
+def test_a_drain_without_end_is_refused(environ: dict[str, str], text: str) -> None:
+    with pytest.raises(InvalidInput, match=f"SLIPWAY_DRAIN_S='{text}'"):
+        parts_of({**environ, "SLIPWAY_DRAIN_S": text})

@@ -83,7 +83,10 @@ class Watch:
     def say(self, text: str) -> None:
         self.steps.append(text)
         stopped = text.removeprefix("stopping ")
-        assert any(_is_ready(p) for p in self.stack.parts if p.name != stopped), self.steps
+        assert asyncio.run(self.is_any_ready(without=stopped)), self.steps
+
+    async def is_any_ready(self, *, without: str) -> bool:
+        return any([await part.is_ready() for part in self.stack.parts if part.name != without])
 
     def report(self, progress: Progress) -> None:
         if progress.phase in {Phase.READY, Phase.FAILED}:
@@ -139,10 +142,3 @@ def test_of_two_workers_the_second_waits_for_the_first_and_a_failure_ends_it(fol
         assert set(Supervision(stack).alive()) == {"gateway_2"}
     finally:
         take_down(stack, say=lambda _: None)
-
-
-def _is_ready(part: Part) -> bool:
-    async def look() -> bool:
-        return await part.is_ready()
-
-    return asyncio.run(look())
