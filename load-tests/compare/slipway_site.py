@@ -178,7 +178,6 @@ def slipway(whole_stack: bool) -> Site:
 
 def _holders(*targets: Target) -> tuple[int, ...]:
     """The processes that listen where the targets are."""
-    wanted = {int(target.address.rpartition(":")[2]) for target in targets}
-    open_ones = (c for c in psutil.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN)
-    found = ((c.pid, port) for c in open_ones if c.laddr for port in c.laddr[1:2])
-    return tuple({pid for pid, port in found if pid is not None and port in wanted})
+    ports_of = {int(target.address.rpartition(":")[2]) for target in targets}
+    found = (c for c in psutil.net_connections(kind="tcp") if c.status == psutil.CONN_LISTEN)
+    return tuple({c.pid for c in found if c.pid is not None and c.laddr and c.laddr.port in ports_of})
