@@ -60,7 +60,7 @@ def main() -> None:
             stack.tell("down")
     except (CannotRun, FileNotFoundError) as error:
         sys.exit(str(error))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         sys.exit("broken off; `--resume` goes on with it")
     if not arguments.keep:
         stack.empty()
@@ -151,6 +151,10 @@ async def _load(arguments: argparse.Namespace, load: Load, *, ledger: Ledger) ->
         gateway_kills=arguments.gateway_kills,
         is_kafka_away=arguments.kafka_away > 0,
     )
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     saboteur = Saboteur(
         Supervision(build_stack()),
         ledger,
