@@ -5,6 +5,7 @@ from typing import Any
 
 from services.rollout.domain.explanation import counts_text, no_harm_text, progress_text, summary
 from services.rollout.domain.harm import harm_of_bake, harm_of_canary
+from services.rollout.domain.observation import Observation
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import WHOLE_PPM, Tally
@@ -59,6 +60,25 @@ def decide(position: Position, tally: Tally, policy: Rollout) -> Decision | None
     if position.state is State.BAKE:
         return _decide_bake(tally, policy)
     return None
+
+
+def is_decisive(observation: Observation, position: Position, tally: Tally, policy: Rollout) -> bool:
+    """Whether `decide` can say something after this record that it did not say before it.
+
+    Good answers are evidence against harm, but for a canary that always gives the same one, so most
+    records need no look.
+
+    Args:
+        observation: The record that was counted last.
+        position: Of the live rollout.
+        tally: The counts with it.
+        policy: The spec's rollout section.
+    """
+    if observation.outcome != "good" or len(tally.canary.classes) == 1:
+        return True
+    if position.state is State.CANARY:
+        return position.step >= len(policy.steps) or tally.step_rows >= policy.steps[position.step].min_rows
+    return tally.step_rows >= policy.bake_rows
 
 
 def when_not_warm(policy: Rollout, *, since_s: float, waiting_for: str) -> Decision | None:
