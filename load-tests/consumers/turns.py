@@ -105,11 +105,14 @@ async def play(
     """
     group = f"load.{contestant.name}.{turn}"
     dsn = await create_database(site, f"load_{contestant.name}", like=contestant.like)
+    state = site.home / "load" / group
+    state.mkdir(parents=True)
     environment = {
         **service_environment(contestant.service),
         **dict(contestant.settings),
         contestant.group_variable: group,
         "SLIPWAY_POSTGRES_DSN": dsn,
+        "SLIPWAY_STATE_DIR": str(state),
     }
     total = await messages_in(site.bootstrap, "predictions")
     log = site.home / "logs" / f"load-{contestant.name}-{turn}.log"

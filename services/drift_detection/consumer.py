@@ -31,7 +31,8 @@ Read = Callable[[Event], Any]
 Handle = Callable[[str, int, Sequence[Any]], Awaitable[None]]
 """Handles what was read of one partition: topic, partition, items in order."""
 
-_MAX_BATCH: Final = 256
+# Every batch publishes how far the open slots are filled: the larger, the fewer blocks.
+_MAX_BATCH: Final = 1024
 # One look at what came in meanwhile: a lone record waits this long, a flood is counted in one go.
 _GATHER_S: Final = 0.01
 _COMMIT_S: Final = 0.05

@@ -9,7 +9,6 @@ from google.protobuf.message import DecodeError
 from slipway import tensors
 from slipway.errors import InvalidInput
 from slipway.kafka_records import Narrow
-from slipway.tensors import Array
 from slipway.tokens import Owner
 from slipway.v1.prediction_views_pb2 import PayloadView, ServedView
 from slipway.v1.predictions_pb2 import PredictionServed
@@ -114,8 +113,9 @@ def _rows(payload: bytes, count: int) -> list[RecordedRow]:
         inputs = _inputs(view, payload, count)
     except DecodeError as error:
         raise InvalidInput(f"not a Payload: {error}") from error
-    outputs = {tensor.name: _array(tensor, count) for tensor in view.outputs}
-    predicted = next((_texts(outputs[name]) for name in _ANSWERS if name in outputs), [""] * count)
+    outputs = {tensor.name: tensor for tensor in view.outputs}
+    answer = next((outputs[name] for name in _ANSWERS if name in outputs), None)
+    predicted = _texts(answer, count) if answer else [""] * count
     probabilities = _numbers(outputs.get(_PROBABILITIES), count)
     return [
         RecordedRow(predicted=predicted[row], probabilities=probabilities[row], inputs=inputs[row])
@@ -131,30 +131,36 @@ def _inputs(view: PayloadView, payload: bytes, count: int) -> list[bytes]:
     return [Payload(inputs=[parts[row] for parts in split]).SerializeToString() for row in range(count)]
 
 
-def _texts(answers: Array) -> list[str]:
-    if answers.size != answers.shape[0]:
-        raise InvalidInput(f"the answer has shape {list(answers.shape)}; one value a row is needed")
-    return [_text(value) for value in answers.ravel()]
+def _texts(answer: Tensor, count: int) -> list[str]:
+    _check_rows(answer, count)
+    values = tensors.to_list(answer)
+    if len(values) != count:
+        raise InvalidInput(f"the answer has shape {list(answer.shape)}; one value a row is needed")
+    if answer.datatype == "BYTES":
+        return [value.decode("utf-8", "replace").replace("\0", "") for value in values]
+    # The shortest text of a number is that of its own precision.
+    return [str(value) for value in tensors.from_tensor(answer).ravel()]
 
 
-def _numbers(probabilities: Array | None, count: int) -> list[list[float]]:
+def _numbers(probabilities: Tensor | None, count: int) -> list[list[float]]:
     if probabilities is None:
         return [[] for _ in range(count)]
-    if probabilities.dtype.kind != "f":
-        raise InvalidInput(f"probabilities have dtype {probabilities.dtype}; floating point is needed")
-    numbers: list[list[float]] = probabilities.reshape(count, -1).tolist()
-    return numbers
+    if not probabilities.datatype.startswith("FP"):
+        raise InvalidInput(f"probabilities have datatype {probabilities.datatype}; floating point is needed")
+    _check_rows(probabilities, count)
+    values = tensors.to_list(probabilities)
+    width = len(values) // count
+    return [values[row * width : (row + 1) * width] for row in range(count)]
 
 
-def _array(tensor: Tensor, count: int) -> Array:
-    array = tensors.from_tensor(tensor)
-    if array.ndim == 0 or array.shape[0] != count:
-        raise InvalidInput(f"tensor {tensor.name!r}: shape {list(array.shape)} in a record of {count} rows")
-    return array
+def _check_rows(tensor: Tensor, count: int) -> None:
+    if not tensor.shape or tensor.shape[0] != count:
+        raise InvalidInput(f"tensor {tensor.name!r}: shape {list(tensor.shape)} in a record of {count} rows")
 
 
 def _split(tensor: Tensor, count: int) -> list[Tensor]:
-    array = _array(tensor, count)
+    _check_rows(tensor, count)
+    array = tensors.from_tensor(tensor)
     if tensor.datatype == "BYTES":
         return [tensors.to_tensor(tensor.name, array[row : row + 1]) for row in range(count)]
     size = len(tensor.raw) // count
@@ -167,9 +173,3 @@ def _split(tensor: Tensor, count: int) -> list[Tensor]:
         )
         for row in range(count)
     ]
-
-
-def _text(value: Any) -> str:
-    """A class's bytes as text; a number by its shortest text, as numpy writes it."""
-    text = value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-    return text.replace("\0", "")

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from services.gateway.gaps import FILE as GAPS_FILE
+from services.gateway.gaps import Gaps
 from services.gateway.settings import Settings
 from services.gateway.shipper import Shipper
 from services.gateway.spool import Spool
@@ -29,9 +31,11 @@ class Adoption:
     and give it back after some seconds: an owner that starts waits for it.
     """
 
-    def __init__(self, settings: Settings, *, spools: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, *, predictions: str, others: tuple[str, ...]) -> None:
+        """Name the spools; beside that of predictions stands what was answered without a record."""
         self._settings = settings
-        self._spools = spools
+        self._predictions = predictions
+        self._spools = (predictions, *others)
         self._folder = Path(settings.adopt_from)
         self._left_since_s: dict[Path, float] = {}
         self._emptied: dict[Path, int] = {}  # the lock's time stamp, which an owner renews
@@ -71,6 +75,8 @@ class Adoption:
         spool = Spool(folder, limit_bytes=settings.spool_limit_bytes, segment_bytes=settings.segment_bytes)
         spool.name = f"adopted_{spool.name}"  # its gauges are not our own
         try:
+            if folder.name == self._predictions:
+                await Gaps(folder.parent / GAPS_FILE, spool, clock=SystemClock()).tell()
             if spool.backlog_bytes:
                 log.info("shipping what was left", extra={"path": str(folder), "bytes": spool.backlog_bytes})
                 await _ship_for_a_while(spool, settings.kafka_bootstrap, stop)

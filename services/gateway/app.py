@@ -95,7 +95,7 @@ async def build(process: Process, settings: Settings) -> None:
     )
     jobs, _ = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
     if settings.adopt_from:
-        adoption = Adoption(settings, spools=(PREDICTIONS_SPOOL, FEEDBACK_SPOOL, JOBS_SPOOL))
+        adoption = Adoption(settings, predictions=PREDICTIONS_SPOOL, others=(FEEDBACK_SPOOL, JOBS_SPOOL))
         process.spawn("adoption", adoption.run)
     known = _restore(settings)
     _follow(process, settings, known=known)

@@ -6,11 +6,11 @@ from typing import Final
 
 from services.rollout import metrics
 from services.rollout.control import Control, Model, Move, report_evidence
-from services.rollout.domain.decision import Decision, decide
+from services.rollout.domain.decision import Decision, decide, is_decisive
 from services.rollout.domain.log_entry import Version
 from services.rollout.domain.state_machine import Trigger
 from services.rollout.domain.tally import Tally, observe
-from services.rollout.records import ArmRecord, observe_record
+from services.rollout.records import Answers, ArmRecord
 from services.rollout.rows import Candidate
 from services.rollout.store import write_tally
 from slipway.envelope import Event
@@ -181,17 +181,23 @@ async def take_predictions(control: Control, records: Sequence[ArmRecord]) -> bo
 
 async def _count(control: Control, model: Model, records: Sequence[ArmRecord]) -> None:
     """Fold the records into the counts; save those with their offsets, and each move they cause."""
-    tally = model.tally
+    tally, answers, duplicates, is_first = model.tally, Answers(model.spec), 0, True
     for record in records:
-        counted = observe(tally, observe_record(record, model.spec), model.position)
-        metrics.RECORDS.labels("duplicate" if counted is tally else "counted").inc()
+        observation = answers.observe(record)
+        counted = observe(tally, observation, model.position)
         if counted is tally:
+            duplicates += 1
             continue
         tally = counted
+        if not is_first and not is_decisive(observation, model.position, tally, model.spec.rollout):
+            continue
         decision = decide(model.position, tally, model.spec.rollout)
+        is_first = bool(decision)  # after a move, and for whatever was left undecided before, look anew
         if decision:
             await make_move(control, model, decision, tally=tally)
             tally = model.tally
+    metrics.RECORDS.labels("duplicate").inc(duplicates)
+    metrics.RECORDS.labels("counted").inc(len(records) - duplicates)
     if tally is not model.tally:
         async with control.store.writing(control.writer) as connection:
             await write_tally(connection, model.name, tally=tally)

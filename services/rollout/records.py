@@ -1,10 +1,10 @@
 """Prediction records to what the rollout counts in them."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import numpy as np
 from aiokafka import ConsumerRecord
 from google.protobuf.message import DecodeError
 
@@ -12,7 +12,7 @@ from services.rollout.domain.observation import Observation, Outcome
 from slipway.errors import InvalidInput
 from slipway.kafka_records import Narrow
 from slipway.spec import Spec
-from slipway.tensors import from_tensor
+from slipway.tensors import to_list
 from slipway.topics import PREDICTIONS
 from slipway.v1.prediction_views_pb2 import AnswerView, ServedView
 from slipway.v1.predictions_pb2 import (
@@ -22,7 +22,10 @@ from slipway.v1.predictions_pb2 import (
     PredictionWithheld,
 )
 
+Classes = tuple[tuple[str, int], ...]
+
 _LABEL: Final = "label"
+_FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 # The client went away: nothing the version did.
 _IGNORED_CODES: Final = frozenset({"CANCELLED"})
 _ABOUT_RECORDS: Final = (PredictionWithheld, PredictionsUnrecorded)
@@ -58,60 +61,74 @@ def read_record(source: ConsumerRecord) -> ArmRecord:
     )
 
 
-def observe_record(record: ArmRecord, spec: Spec) -> Observation:
-    """What one record says.
+class Answers:
+    """What the records of one model say, by its spec.
 
-    Raises:
-        InvalidInput: Its payload cannot be read.
+    Args:
+        spec: Classes and the longest latency are looked up once for many records.
     """
-    context = record.message.context
-    outcome, classes = _judge(record.message, spec)
-    return Observation(
-        source=f"{PREDICTIONS.name}/{record.partition}",
-        offset=record.offset,
-        version=context.intended_version or context.version,
-        route_epoch=context.route_epoch,
-        rows=max(1, context.rows),
-        served_s=context.served_at.seconds,
-        outcome=outcome,
-        is_computed=not context.cache,
-        classes=classes,
-    )
+
+    def __init__(self, spec: Spec) -> None:
+        self._classes = frozenset(spec.label.classes) if spec.is_classifier else None
+        self._max_latency_s = spec.rollout.max_latency_ms / 1000
+
+    def observe(self, record: ArmRecord) -> Observation:
+        """What one record says.
+
+        Raises:
+            InvalidInput: Its payload cannot be read.
+        """
+        context = record.message.context
+        outcome, classes = self._judge(record.message)
+        return Observation(
+            source=f"{PREDICTIONS.name}/{record.partition}",
+            offset=record.offset,
+            version=context.intended_version or context.version,
+            route_epoch=context.route_epoch,
+            rows=max(1, context.rows),
+            served_s=context.served_at.seconds,
+            outcome=outcome,
+            is_computed=not context.cache,
+            classes=classes,
+        )
+
+    def _judge(self, message: Any) -> tuple[Outcome, Classes]:
+        if isinstance(message, _ABOUT_RECORDS):
+            return "ignored", ()  # the version did its work
+        if isinstance(message, PredictionFailed):
+            return ("ignored" if message.code in _IGNORED_CODES else "failed"), ()
+        context = message.context
+        if context.degraded:
+            return "failed", ()  # something else answered, because the version that was meant could not
+        try:
+            classes = self._read_outputs(message.payload)
+        except DecodeError as error:
+            raise InvalidInput(f"prediction {context.prediction_id!r}: not a Payload: {error}") from error
+        except InvalidInput:
+            return "malformed", ()
+        # How soon the cache answers, or how late, says nothing about the version.
+        is_slow = not context.cache and context.latency_s > self._max_latency_s
+        return ("slow" if is_slow else "good"), classes
+
+    def _read_outputs(self, payload: bytes) -> Classes:
+        """Answered classes and how often.
+
+        Raises:
+            InvalidInput: NaN, a class that the spec does not list, or bytes that are no tensor.
+        """
+        classes: Classes = ()
+        for tensor in AnswerView.FromString(payload).outputs:
+            values = to_list(tensor)
+            if tensor.name == _LABEL and self._classes is not None:
+                classes = _count([v.decode("utf-8", "replace") for v in values])
+                if unknown := {name for name, _ in classes} - self._classes:
+                    raise InvalidInput(f"the answer {min(unknown)!r} is not one of the spec's classes")
+            elif tensor.datatype in _FLOATS and any(value != value for value in values):
+                raise InvalidInput(f"output {tensor.name} has NaN")
+        return classes
 
 
-def _judge(message: Any, spec: Spec) -> tuple[Outcome, tuple[tuple[str, int], ...]]:
-    if isinstance(message, _ABOUT_RECORDS):
-        return "ignored", ()  # the version did its work
-    if isinstance(message, PredictionFailed):
-        return ("ignored" if message.code in _IGNORED_CODES else "failed"), ()
-    context = message.context
-    if context.degraded:
-        return "failed", ()  # something else answered, because the version that was meant could not
-    try:
-        counts = _read_outputs(message.payload, spec)
-    except DecodeError as error:
-        raise InvalidInput(f"prediction {context.prediction_id!r}: not a Payload: {error}") from error
-    except InvalidInput:
-        return "malformed", ()
-    # How soon the cache answers, or how late, says nothing about the version.
-    is_slow = not context.cache and context.latency_s * 1000 > spec.rollout.max_latency_ms
-    return ("slow" if is_slow else "good"), tuple(sorted(counts.items()))
-
-
-def _read_outputs(payload: bytes, spec: Spec) -> Counter[str]:
-    """Answered classes and how often.
-
-    Raises:
-        InvalidInput: NaN, a class that the spec does not list, or bytes that are no tensor.
-    """
-    counts: Counter[str] = Counter()
-    for tensor in AnswerView.FromString(payload).outputs:
-        values = from_tensor(tensor).reshape(-1)
-        if tensor.name == _LABEL and spec.is_classifier:
-            counts.update([v.decode("utf-8", "replace") for v in values.tolist()])
-        elif values.dtype.kind == "f" and bool(np.isnan(values).any()):
-            raise InvalidInput(f"output {tensor.name} has NaN")
-    if not counts.keys() <= set(spec.label.classes):
-        unknown = min(counts.keys() - set(spec.label.classes))
-        raise InvalidInput(f"the answer {unknown!r} is not one of the spec's classes")
-    return counts
+def _count(answers: Sequence[str]) -> Classes:
+    if len(answers) == 1:
+        return ((answers[0], 1),)
+    return tuple(sorted(Counter(answers).items()))

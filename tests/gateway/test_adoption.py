@@ -7,10 +7,14 @@ import pytest
 
 from services.gateway import adoption
 from services.gateway.adoption import Adoption
+from services.gateway.gaps import FILE as GAPS_FILE
+from services.gateway.gaps import Gaps
 from services.gateway.spool import Spool
 from services.gateway.worker import LOCK, sole_user
+from slipway.clock import SystemClock
 from slipway.envelope import Outgoing
 from slipway.errors import Unavailable
+from slipway.v1.predictions_pb2 import PredictionsUnrecorded
 from tests.gateway.test_settings import settings
 
 
@@ -19,7 +23,9 @@ class Seen(Adoption):
 
     def __init__(self, folder: Path) -> None:
         super().__init__(
-            settings(state_dir=folder / "own", adopt_from=str(folder)), spools=("segments", "jobs")
+            settings(state_dir=folder / "own", adopt_from=str(folder)),
+            predictions="segments",
+            others=("jobs",),
         )
         self.shipped: list[Path] = []
         self.left_bytes = 0
@@ -95,9 +101,28 @@ async def test_what_cannot_be_shipped_stays_where_it_is(
     backlog = spool.backlog_bytes
     spool.close()
     nowhere = Adoption(
-        settings(adopt_from=str(tmp_path), kafka_bootstrap="127.0.0.1:1"), spools=("segments",)
+        settings(adopt_from=str(tmp_path), kafka_bootstrap="127.0.0.1:1"), predictions="segments", others=()
     )
     assert await nowhere._ship(folder, asyncio.Event()) == backlog
     again = Spool(folder, limit_bytes=2**20, segment_bytes=2**16)
     assert len(again.read()[0]) == 1
     again.close()
+
+
+async def test_what_was_answered_without_a_record_is_told_for_the_one_who_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adoption, "_SESSION_S", 0.3)
+    folder = tmp_path / "gone" / "segments"
+    spool = Spool(folder, limit_bytes=2**20, segment_bytes=2**16)
+    left = Gaps(folder.parent / GAPS_FILE, spool, clock=SystemClock())
+    left.add("acme", "forest", kind="answered")
+    await left._save()
+    spool.close()
+    told = settings(adopt_from=str(tmp_path), kafka_bootstrap="127.0.0.1:1")
+    await Adoption(told, predictions="segments", others=())._ship(folder, asyncio.Event())
+    again = Spool(folder, limit_bytes=2**20, segment_bytes=2**16)
+    (message,) = again.read()[0]
+    again.close()
+    assert PredictionsUnrecorded.FromString(message.value).answered == 1
+    assert Gaps(folder.parent / GAPS_FILE, spool, clock=SystemClock()).open == ()

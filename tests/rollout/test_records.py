@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from services.rollout.domain.observation import Observation
-from services.rollout.records import observe_record, read_record
+from services.rollout.records import Answers, read_record
 from slipway import spec, tensors
 from slipway.errors import InvalidInput
 from slipway.spec import Spec
@@ -27,7 +27,7 @@ REGRESSOR = spec.parse("name: m\ntask: regression\nfeatures: [{name: a}]\nlabel:
 
 def _seen(message: Any, model: Spec = CLASSIFIER) -> Observation:
     source = kafka_source.source_of("predictions", message, partition=2, offset=7)
-    return observe_record(read_record(source), model)
+    return Answers(model).observe(read_record(source))
 
 
 def _served(*outputs: Tensor, latency_s: float = 0.01, rows: int = 2, **context: Any) -> PredictionServed:
@@ -106,7 +106,7 @@ def test_a_payload_that_is_none_is_nobodys_answer() -> None:
     broken = PredictionServed(context=_served().context).SerializeToString() + b"\x12\x01\xff"
     record = read_record(kafka_source.record("predictions", broken, good.headers))
     with pytest.raises(InvalidInput, match="not a Payload"):
-        observe_record(record, CLASSIFIER)
+        Answers(CLASSIFIER).observe(record)
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 from typing import Final
 
 from services.drift_detection.domain.divergence import homogeneity_p_value, jensen_shannon_distance
-from services.drift_detection.domain.sketch import EMPTY, Counts, FeatureSketch, Sketch, merge
+from services.drift_detection.domain.sketch import EMPTY, Counts, FeatureSketch, Sketch, merge_all
 from services.drift_detection.domain.verdicts import Signal, Verdict
 
 # Above it any difference is significant and only its size matters; below it both must speak.
@@ -46,7 +45,7 @@ class Thresholds:
 
 def total(window: Sequence[Sketch]) -> Sketch:
     """One sketch of a whole window."""
-    return reduce(merge, window, EMPTY)
+    return merge_all([EMPTY, *window])
 
 
 def distribution_verdicts(

@@ -5,6 +5,7 @@ from typing import Any
 
 from services.rollout.domain.explanation import counts_text, no_harm_text, progress_text, summary
 from services.rollout.domain.harm import harm_of_bake, harm_of_canary
+from services.rollout.domain.observation import Observation
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import UPWARD, State, Trigger
 from services.rollout.domain.tally import WHOLE_PPM, Tally
@@ -69,6 +70,25 @@ def _unless_paused(position: Position, decision: Decision | None) -> Decision | 
     """A pause stops the way up and nothing else: harm takes a paused version back (Flagger, issue 1801)."""
     is_stopped = decision is not None and position.paused_by != "" and decision.trigger in UPWARD
     return None if is_stopped else decision
+
+
+def is_decisive(observation: Observation, position: Position, tally: Tally, policy: Rollout) -> bool:
+    """Whether `decide` can say something after this record that it did not say before it.
+
+    Good answers are evidence against harm, but for a canary that always gives the same one, so most
+    records need no look.
+
+    Args:
+        observation: The record that was counted last.
+        position: Of the live rollout.
+        tally: The counts with it.
+        policy: The spec's rollout section.
+    """
+    if observation.outcome != "good" or len(tally.canary.classes) == 1:
+        return True
+    if position.state is State.CANARY:
+        return position.step >= len(policy.steps) or tally.step_rows >= policy.steps[position.step].min_rows
+    return tally.step_rows >= policy.bake_rows
 
 
 def when_not_warm(policy: Rollout, *, since_s: float, waiting_for: str) -> Decision | None:

@@ -92,43 +92,38 @@ def observe(tally: Tally, observation: Observation, position: Position) -> Tally
     if observation.offset <= offsets.get(observation.source, -1):
         return tally
     offsets[observation.source] = observation.offset
-    counted = replace(tally, offsets=tuple(sorted(offsets.items())))
+    place = tuple(sorted(offsets.items()))
     shares = dict(position.share_by_epoch)
     subject = position.subject
     if observation.outcome == "ignored" or observation.route_epoch not in shares or subject is None:
-        return counted
+        return replace(tally, offsets=place)
     is_canary = observation.version == subject.version
-    counted = _count_step(counted, observation, is_canary=is_canary, step_epoch=position.step_epoch)
-    counted = _count_arm(counted, observation, is_canary=is_canary)
+    arm = _count(tally.canary if is_canary else tally.champion, observation)
+    # 0 where the request was routed before the present step began
+    rows = observation.rows if observation.route_epoch >= position.step_epoch else 0
+    counted = replace(
+        tally,
+        offsets=place,
+        step_rows=tally.step_rows + rows,
+        step_canary_rows=tally.step_canary_rows + (rows if is_canary else 0),
+        canary=arm if is_canary else tally.canary,
+        champion=tally.champion if is_canary else arm,
+    )
     return _add_evidence(
         counted, observation, is_canary=is_canary, share=shares[observation.route_epoch] / WHOLE_PPM
     )
 
 
-def _count_step(tally: Tally, observation: Observation, *, is_canary: bool, step_epoch: int) -> Tally:
-    if observation.route_epoch < step_epoch:
-        return tally
-    canary_rows = observation.rows if is_canary else 0
-    return replace(
-        tally,
-        step_rows=tally.step_rows + observation.rows,
-        step_canary_rows=tally.step_canary_rows + canary_rows,
-    )
-
-
-def _count_arm(tally: Tally, observation: Observation, *, is_canary: bool) -> Tally:
-    arm = tally.canary if is_canary else tally.champion
-    outcome = observation.outcome
-    counted = replace(
-        arm,
+def _count(arm: ArmTally, observation: Observation) -> ArmTally:
+    outcome, classes = observation.outcome, arm.classes
+    return ArmTally(
         requests=arm.requests + 1,
         rows=arm.rows + observation.rows,
         failed=arm.failed + (outcome == "failed"),
         slow=arm.slow + (outcome == "slow"),
         malformed=arm.malformed + (outcome == "malformed"),
-        classes=_add_classes(arm.classes, dict(observation.classes)),
+        classes=_add_classes(classes, dict(observation.classes)) if observation.classes else classes,
     )
-    return replace(tally, canary=counted) if is_canary else replace(tally, champion=counted)
 
 
 def _add_classes(

@@ -1,17 +1,21 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from services.rollout.domain.decision import (
     Decision,
     decide,
     decide_overdue,
+    is_decisive,
     weight_of,
     when_not_warm,
     when_ready,
 )
 from services.rollout.domain.explanation import explain
 from services.rollout.domain.harm import harm_of_canary
+from services.rollout.domain.observation import Outcome
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import ArmTally, Tally, observe
@@ -267,3 +271,44 @@ def test_a_pause_stops_the_clock_of_the_step() -> None:
 
 def test_a_pause_is_told_first() -> None:
     assert explain(_paused(canary_at(5)), FINE, POLICY).startswith("paused by test; canary at 5 %")
+
+
+answers = st.tuples(
+    st.sampled_from((1, 2)),
+    st.sampled_from(("good", "good", "good", "slow", "failed", "malformed", "ignored")),
+    st.sampled_from(((), (("0", 1),), (("1", 1),), (("0", 1), ("1", 2)))),
+    st.booleans(),
+)
+
+
+@pytest.mark.parametrize(
+    "position",
+    [canary_at(5).position, canary_at(100).position, _baking(), replace(canary_at(5).position, step=2)],
+    ids=["5 %", "100 %", "bake", "steps gone"],
+)
+@given(run=st.lists(answers, min_size=1, max_size=60), min_rows=st.sampled_from((0, 30, 1000)))
+def test_where_no_look_is_needed_a_look_finds_nothing(
+    position: Position, run: list[tuple[int, Outcome, tuple[tuple[str, int], ...], bool]], min_rows: int
+) -> None:
+    policy = Rollout(
+        steps=(Step(weight_percent=5, min_rows=min_rows), Step(weight_percent=25, min_rows=min_rows)),
+        bake_rows=min_rows,
+    )
+    tally, was_looked_at = Tally(), False
+    for offset, (version, outcome, classes, is_computed) in enumerate(run):
+        observation = seen(
+            version,
+            offset=offset,
+            epoch=position.epoch,
+            outcome=outcome,
+            is_computed=is_computed,
+            served_s=offset // 3,
+            classes=classes,
+        )
+        tally = observe(tally, observation, position)
+        decision = decide(position, tally, policy)
+        if was_looked_at and not is_decisive(observation, position, tally, policy):
+            assert decision is None
+        if decision:
+            return  # the position moves on, and the next record is looked at anyway
+        was_looked_at = True
