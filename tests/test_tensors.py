@@ -61,7 +61,7 @@ def test_a_row_keeps_its_dimensions() -> None:
     ],
     ids=lambda a: str(a.dtype),
 )
-def test_a_list_has_the_elements_of_the_array(array: np.ndarray) -> None:  # type: ignore[type-arg]
+def test_a_list_has_the_elements_of_the_array(array: np.ndarray) -> None:
     tensor = to_tensor("x", array)
     assert to_list(tensor) == from_tensor(tensor).ravel().tolist()
 
