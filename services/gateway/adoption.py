@@ -13,6 +13,7 @@ from services.gateway.settings import Settings
 from services.gateway.shipper import Shipper
 from services.gateway.spool import Spool
 from services.gateway.worker import LOCK, try_lock
+from slipway.clock import SystemClock
 from slipway.errors import SlipwayError
 
 log = logging.getLogger(__name__)
