@@ -36,10 +36,10 @@ SERVING: Final = "max_batch_rows: 8, max_queued_rows: 64, timeout_ms: 5000"
 WITHIN_S: Final = 60.0
 
 
-def wait_for(what: str, check: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + WITHIN_S
+def wait_for(what: str, check: Callable[[], Any], *, within_s: float = WITHIN_S) -> Any:
+    deadline = time.monotonic() + within_s
     while not (answer := check()):
-        assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
+        assert time.monotonic() < deadline, f"not within {within_s:.0f} s: {what}"
         time.sleep(0.05)
     return answer
 

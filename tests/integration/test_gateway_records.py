@@ -279,7 +279,37 @@ def broker_stopped() -> Iterator[None]:
         yield
     finally:
         supervision.start("kafka")
-        wait_for("Kafka", lambda: asyncio.run(tcp_open(ports()["kafka"])))
+        wait_for("Kafka", lambda: asyncio.run(tcp_open(ports()["kafka"])), within_s=180)
+
+
+@contextmanager
+def clients(gateway: Gateway) -> Iterator[list[Ledger]]:
+    """Six that ask all the time."""
+    enough, ledgers = threading.Event(), [Ledger() for _ in range(6)]
+
+    def client(ledger: Ledger) -> None:
+        while not enough.is_set():
+            ask(gateway, ledger, 5)
+            enough.wait(0.1)  # leaves the machine to those who start again meanwhile
+
+    threads = [threading.Thread(target=client, args=(ledger,)) for ledger in ledgers]
+    for thread in threads:
+        thread.start()
+    try:
+        yield ledgers
+    finally:
+        enough.set()
+        for thread in threads:
+            thread.join()
+
+
+def answered(ledgers: list[Ledger]) -> int:
+    return sum(len(ledger.recorded) for ledger in ledgers)
+
+
+def more(ledgers: list[Ledger], count: int) -> None:
+    wanted = answered(ledgers) + count
+    wait_for("answers", lambda: answered(ledgers) >= wanted)
 
 
 @pytest.mark.parametrize("recording", ["standard", "broker"])
@@ -288,43 +318,25 @@ def test_kafka_gone_under_load_and_the_gateway_killed_meanwhile(
 ) -> None:
     with benches(tmp_path / "gateway", onnx) as bench:
         gateway = serve(bench, f"{QUICK}, recording: {recording}")
-        since, enough = ends(gateway.service.bootstrap, PREDICTIONS.name), threading.Event()
-        ledgers = [Ledger() for _ in range(6)]
-
-        def client(ledger: Ledger) -> None:
-            while not enough.is_set():
-                ask(gateway, ledger, 5)
-
-        def answered() -> int:
-            return sum(len(ledger.recorded) for ledger in ledgers)
-
-        def more(count: int) -> None:
-            wanted = answered() + count
-            wait_for("answers", lambda: answered() >= wanted)
-
-        threads = [threading.Thread(target=client, args=(ledger,)) for ledger in ledgers]
-        for thread in threads:
-            thread.start()
-        more(100)
-        with broker_stopped():
-            if recording == "standard":
-                more(300)
-            else:
-                wait_for("refusals", lambda: sum(len(one.refusals) for one in ledgers) > 30)
-            assert gateway.service.process is not None
-            gateway.service.process.send_signal(signal.SIGKILL)
-            gateway.service.process.wait()
-            gateway.service.start()
-            gateway.service.wait_ready()
-            if recording == "standard":
-                more(300)
-        more(100)
-        enough.set()
-        for thread in threads:
-            thread.join()
+        since = ends(gateway.service.bootstrap, PREDICTIONS.name)
+        with clients(gateway) as ledgers:
+            more(ledgers, 100)
+            with broker_stopped():
+                if recording == "standard":
+                    more(ledgers, 100)
+                else:
+                    wait_for("refusals", lambda: sum(len(one.refusals) for one in ledgers) > 30)
+                assert gateway.service.process is not None
+                gateway.service.process.send_signal(signal.SIGKILL)
+                gateway.service.process.wait()
+                gateway.service.start()
+                gateway.service.wait_ready()
+                if recording == "standard":
+                    more(ledgers, 100)
+            more(ledgers, 100)
         given = set[str]().union(*(ledger.recorded for ledger in ledgers))
         failed = sum(len(ledger.refusals) for ledger in ledgers)
-        assert answered() == len(given)
+        assert answered(ledgers) == len(given)
         found = records(gateway, since, until=lambda found: given <= set(found.served))
         assert len(set(found.served)) - len(given) <= failed  # recorded, and nobody was told
         assert not given & {message.context.prediction_id for message in found.withheld}
