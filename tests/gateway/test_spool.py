@@ -2,7 +2,6 @@ import errno
 import os
 import resource
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from services.gateway.spool import Spool
 from slipway.clock import ManualClock
 from slipway.envelope import Outgoing
 from slipway.errors import InvalidInput, Overloaded, Unavailable
+from tests.small_disk import small_disk
 
 
 def message(n: int, size: int = 50) -> Outgoing:
@@ -286,25 +286,15 @@ def test_a_file_that_may_not_grow_is_followed_by_another(tmp_path: Path) -> None
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for a megabyte."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount(8)")
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", size="1m") as folder:
+        yield folder
 
 
-def test_a_full_file_system_refuses_and_recovers_by_itself(small_disk: Path) -> None:
+def test_a_full_file_system_refuses_and_recovers_by_itself(disk: Path) -> None:
     clock = ManualClock()
     spool = Spool(
-        small_disk / "spool",
+        disk / "spool",
         limit_bytes=100_000_000,
         segment_bytes=200_000,
         monotonic_s=clock.monotonic_s,
@@ -332,7 +322,7 @@ def test_a_full_file_system_refuses_and_recovers_by_itself(small_disk: Path) -> 
     before = len(taken)
     fill()
     assert len(taken) > before
-    again = Spool(small_disk / "spool", limit_bytes=100_000_000, segment_bytes=200_000)
+    again = Spool(disk / "spool", limit_bytes=100_000_000, segment_bytes=200_000)
     assert sorted(set(keys + drain(again)), key=int) == taken
 
 

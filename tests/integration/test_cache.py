@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 import requests
 from prometheus_client.parser import text_string_to_metric_families
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from slipway import tokens
 from slipway.envelope import Event
@@ -29,6 +27,7 @@ from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import SERVING, Gateway, ends, prediction_id, read_since, request, upstream, wait_for
 from tests.gateway.redis_process import RedisProcess, redis_process
 from tests.service_process import ServiceProcess, free_port, own_database, own_service
+from tests.small_model import make_onnx
 
 pytestmark = pytest.mark.integration
 
@@ -64,12 +63,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
-    model.classes_ = np.array([0, 1])
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
+    return make_onnx(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,6 @@ import numpy as np
 import pytest
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from slipway import tokens
 from slipway.client.blocking import Slipway
@@ -42,6 +40,7 @@ from tests.gateway.live import (
     wait_for,
 )
 from tests.service_process import free_port, own_database, own_service
+from tests.small_model import make_onnx
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).resolve().parents[2]
@@ -58,12 +57,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    model.classes_ = np.array([0, 1])
-    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
+    return make_onnx(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

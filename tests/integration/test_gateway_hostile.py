@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import psutil
 import pytest
 import requests
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from slipway.oip import open_inference_pb2 as oip
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import Gateway, exactly_recorded, request, upstream, wait_for
 from tests.gateway.raw_http2 import Connection, connection
 from tests.service_process import free_port, own_database, own_service
+from tests.small_model import make_onnx
 
 pytestmark = pytest.mark.integration
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -32,12 +30,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    model.classes_ = np.array([0, 1])
-    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
+    return make_onnx(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 import asyncio
 import secrets
 import signal
-import subprocess
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -13,11 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import pytest
 import requests
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from slipway.ports import ports
 from slipway.stack.readiness import tcp_open
@@ -33,6 +29,8 @@ from slipway.v1.predictions_pb2 import (
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import SERVING, Gateway, ends, prediction_id, read_since, upstream, wait_for
 from tests.service_process import free_port, own_database, own_service
+from tests.small_disk import small_disk
+from tests.small_model import make_onnx
 
 pytestmark = pytest.mark.integration
 QUICK = SERVING.replace("timeout_ms: 5000", "timeout_ms: 1500")
@@ -59,12 +57,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    model.classes_ = np.array([0, 1])
-    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
+    return make_onnx(tmp_path_factory.mktemp("model"))
 
 
 @contextmanager
@@ -343,19 +336,9 @@ def test_kafka_gone_under_load_and_the_gateway_killed_meanwhile(
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for 3 MB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("there is no mount(8)")
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", size="3m") as folder:
+        yield folder
 
 
 def wait_until_refused(gateway: Gateway, ledger: Ledger) -> None:
@@ -376,12 +359,12 @@ def fill(path: Path) -> None:
 
 
 def test_a_full_disk_is_survived_by_policy_and_recovered_from_alone(
-    small_disk: Path, tmp_path: Path, onnx: Path
+    disk: Path, tmp_path: Path, onnx: Path
 ) -> None:
     """Somebody else fills the disk under the spool, and makes room again."""
-    with benches(tmp_path / "gateway", onnx, SLIPWAY_STATE_DIR=str(small_disk)) as bench:
+    with benches(tmp_path / "gateway", onnx, SLIPWAY_STATE_DIR=str(disk)) as bench:
         gateway = serve(bench, QUICK)
-        since, ledger, ballast = ends(gateway.service.bootstrap, PREDICTIONS.name), Ledger(), small_disk / "b"
+        since, ledger, ballast = ends(gateway.service.bootstrap, PREDICTIONS.name), Ledger(), disk / "b"
         ask(gateway, ledger, 20)
         for _ in range(2):
             fill(ballast)

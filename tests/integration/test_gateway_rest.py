@@ -16,14 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 import requests
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from slipway.topics import PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import Gateway, ends, exactly_recorded, read_since, upstream, wait_for
 from tests.service_process import free_port, own_database, own_service
+from tests.small_model import make_onnx
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).resolve()
@@ -35,12 +34,7 @@ PARAMETERS = ["slipway_arm", "slipway_feedback_token", "slipway_prediction_id", 
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    model.classes_ = np.array([0, 1])
-    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
+    return make_onnx(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ import grpc
 import numpy as np
 import pytest
 import requests
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.topics import PREDICTIONS
@@ -25,6 +23,7 @@ from tests.gateway.directory_server import DirectoryServer
 from tests.gateway.live import SERVING, Gateway, ends, prediction_id, read_since, request, upstream, wait_for
 from tests.gateway.tcp_proxy import proxy
 from tests.service_process import free_port, own_database, own_service
+from tests.small_model import make_onnx
 
 pytestmark = pytest.mark.integration
 
@@ -38,12 +37,7 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    model.classes_ = np.array([0, 1])
-    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
+    return make_onnx(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

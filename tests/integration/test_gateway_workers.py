@@ -12,12 +12,9 @@ from typing import Any
 
 import grpc
 import grpc.aio
-import numpy as np
 import pytest
 import requests
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from services.gateway.app import PREDICTIONS_SPOOL
 from services.gateway.spool import Spool
@@ -31,6 +28,7 @@ from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.directory_server import DirectoryServer
 from tests.gateway.live import Gateway, ends, prediction_id, read_since, request, upstream, wait_for
 from tests.service_process import ServiceProcess, free_port, own_database, own_service
+from tests.small_model import make_onnx
 
 pytestmark = pytest.mark.integration
 CHANNELS = 4
@@ -62,12 +60,7 @@ def lasting_port() -> int:
 
 @pytest.fixture(scope="module")
 def onnx(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    model.classes_ = np.array([0, 1])
-    path: Path = tmp_path_factory.mktemp("model") / "model.onnx"
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
+    return make_onnx(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import grpc
-import numpy as np
 import requests
-from skl2onnx import to_onnx
-from sklearn.linear_model import LogisticRegression
 
 from slipway.job_terms import PRIORITIES
 from slipway.topics import INFERENCE_JOBS
@@ -28,6 +25,7 @@ from tests.service_process import (
     own_service,
     skip_history,
 )
+from tests.small_model import make_onnx
 
 ENDED = ("DONE", "FAILED", "EXPIRED", "CANCELLED")
 
@@ -86,15 +84,6 @@ class Jobs:
             return job if job.state in ENDED else None
 
         return wait_for(f"the end of {job_id}", look)
-
-
-def make_onnx(folder: Path) -> Path:
-    rows = np.random.default_rng(0).random((200, 6), dtype=np.float32)
-    model = LogisticRegression().fit(rows, rows[:, 0] > 0.5)
-    model.classes_ = np.array([0, 1])
-    path = folder / "model.onnx"
-    path.write_bytes(to_onnx(model, rows[:1], options={"zipmap": False}).SerializeToString())
-    return path
 
 
 def champion(port: int) -> Arm:

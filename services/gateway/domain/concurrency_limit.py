@@ -7,7 +7,7 @@ from services.gateway.domain.cost_model import CostModel
 
 _SMOOTHING: Final = 0.5
 _STEEPEST: Final = 0.5
-_EFFICIENT_SHARE: Final = 0.95  # of the highest rate; what a call must reach before latency may cost rate
+EFFICIENT_SHARE: Final = 0.95  # of the highest rate; what a call must reach before latency may cost rate
 _TURNS: Final = 2  # calls that a request meets in a busy lane: the one ahead and its own
 _TOLERANCE: Final = 1.5  # of jitter around them
 _TIMEOUT_SHARE: Final = 0.25  # of the time limit; a shorter wait is no reason to refuse
@@ -48,11 +48,11 @@ def target_s(costs: CostModel, *, timeout_s: float, max_batch_rows: int) -> floa
     The larger of a quarter of the time limit and of the time in a lane that is busy with calls of an
     efficient size: the rest of the call ahead and the own one, with half as much again for jitter.
     """
-    rows = costs.efficient_rows(_EFFICIENT_SHARE, max_batch_rows)
+    rows = costs.efficient_rows(EFFICIENT_SHARE, max_batch_rows)
     return max(_TIMEOUT_SHARE * timeout_s, _TOLERANCE * _TURNS * costs.seconds(rows))
 
 
 def floor(costs: CostModel, *, slots: int, rows_per_request: float, max_batch_rows: int) -> float:
     """Requests that keep all slots busy with calls of an efficient size, a second set of them waiting."""
-    rows = costs.efficient_rows(_EFFICIENT_SHARE, max_batch_rows)
+    rows = costs.efficient_rows(EFFICIENT_SHARE, max_batch_rows)
     return max(1.0, rows / rows_per_request) * slots * _TURNS

@@ -10,7 +10,7 @@ from typing import Final, Generic
 from services.gateway.domain import priorities
 from services.gateway.domain.admission import Load, Refusal, refuse
 from services.gateway.domain.batching import take_batch
-from services.gateway.domain.concurrency_limit import ConcurrencyLimit, floor, target_s
+from services.gateway.domain.concurrency_limit import EFFICIENT_SHARE, ConcurrencyLimit, floor, target_s
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.cost_model import CostModel
 from services.gateway.domain.gathering import Gathering
@@ -19,7 +19,6 @@ from services.gateway.domain.waiting_line import W, WaitingLine
 _MAX_BATCH_BYTES: Final = 3 * 1024 * 1024  # leaves room below the 4 MiB that servers take as a default
 _STALE_AFTER_S: Final = 1.0
 _SMOOTHING: Final = 0.1
-_EFFICIENT_SHARE: Final = 0.95  # of the highest rate; a call that reaches it gains nothing by more rows
 _PATIENCE: Final = 0.25  # of the time that the first in the line has left
 _FIRST_GROWTH: Final = 4  # of calls whose cost is not known yet: a first call of 256 rows may take for ever
 
@@ -93,11 +92,14 @@ class LanePolicy(Generic[W]):
 
     def gathers(self, contract: Contract, now_s: float) -> bool:
         """Whether the next call waits another turn of the event loop for requests that are on their way."""
-        costs, most, gathering = self._costs(now_s), contract.max_batch_rows, self._gathering
-        is_large = self.line.rows >= min(most, costs.efficient_rows(_EFFICIENT_SHARE, most))
+        gathering = self._gathering
+        if not (self._is_gathering or gathering.has_company):
+            return False
+        costs = self._costs(now_s)
+        is_large = self.line.rows >= costs.efficient_rows(EFFICIENT_SHARE, contract.max_batch_rows)
         if self._is_gathering:
             self._is_gathering = not is_large and gathering.goes_on(count=self.line.count, now_s=now_s)
-        elif gathering.has_company and not is_large:
+        elif not is_large:
             first = next(self.line.in_order(contract.timeout_s))
             wait_s = min(costs.seconds(self.line.rows), _PATIENCE * (first.deadline_s - now_s))
             gathering.begin(count=self.line.count, until_s=now_s + wait_s)
