@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 from pydantic import BaseModel, Field, ValidationError
 
 from slipway.errors import InvalidInput
+from slipway.spec_rollout import rollout_inconsistencies
 from slipway.spec_sections import Drift, Feature, Label, Name, Retraining, Rollout, Section, Serving, Slo
 from slipway.yaml_source import Path, YamlSource
 
@@ -119,11 +120,7 @@ def _inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
         yield ("label", "name"), f"{spec.label.name!r} is also a feature"
     yield from _label_inconsistencies(spec)
     yield from _serving_inconsistencies(spec)
-    weights = [step.weight_percent for step in spec.rollout.steps]
-    for at in range(1, len(weights)):
-        if weights[at] <= weights[at - 1]:
-            what = f"{weights[at]:g} does not grow on the step before ({weights[at - 1]:g})"
-            yield ("rollout", "steps", at, "weight_percent"), what
+    yield from rollout_inconsistencies(spec.rollout, features=spec.features, is_classifier=spec.is_classifier)
     for index in _repeated(spec.retraining.windows):
         yield ("retraining", "windows", index), f"{spec.retraining.windows[index]!r} is listed twice"
     if spec.retraining.max_cool_down_rows < spec.retraining.cool_down_rows:

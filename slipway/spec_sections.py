@@ -10,6 +10,21 @@ Column = Annotated[str, Field(min_length=1, max_length=200)]
 Window = Annotated[str, Field(pattern=r"^(all|since_drift|sliding(:[1-9][0-9]{0,8})?)$")]
 Fallback = Literal["previous_version", "cached_answer", "default"]
 Recording = Literal["standard", "fsync", "broker"]
+Metric = Literal[
+    "error_rate",
+    "latency_p50",
+    "latency_p90",
+    "latency_p99",
+    "abstention",
+    "input_score",
+    "accuracy",
+    "brier",
+    "log_loss",
+    "acceptance",
+    "value",
+    "cost",
+]
+Notice = Literal["start", "step", "gate", "promoted", "taken_back"]
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")]
 
 
@@ -61,24 +76,85 @@ class Serving(Section):
     when_records_full: Literal["refuse", "count"] = "refuse"  # count: answer without a record, and count it
 
 
-class Step(Section):
-    """One canary step: a share of the units until enough rows were served by both arms together."""
+class Slice(Section):
+    """The requests that a rule looks at: those whose feature has one value, or lies in a range."""
 
-    weight_percent: Annotated[float, Field(gt=0, le=100, strict=False)]
+    feature: Column
+    equals: str | float | None = None
+    range: tuple[float, float] | None = Field(default=None, strict=False)  # both ends belong to it
+
+
+class Rule(Section):
+    """What is compared between a new version and the champion, and what follows from harm."""
+
+    name: Name
+    metric: Metric
+    slice: Slice | None = None
+    on_harm: Literal["roll_back", "hold", "report"] = "roll_back"  # guardrail, signal, dry run
+    paired: bool = False  # on shadow pairs, not on two arms with requests of their own
+    margin: Annotated[float, Field(ge=0, strict=False)] | None = None  # tolerated; None: no proof is asked
+    min_samples: Annotated[int, Field(ge=1)] = 100
+    alpha_weight: Annotated[float, Field(gt=0, strict=False)] = 1.0
+
+
+class Step(Section):
+    """One step of a version's way: it lasts until its rows were served and its rules passed."""
+
+    kind: Literal["canary", "shadow", "blue_green", "ab"] = "canary"
+    weight_percent: Annotated[float, Field(gt=0, le=100, strict=False)] = (
+        0.0  # canary; ab: all new ones together
+    )
+    mirror_percent: Annotated[float, Field(gt=0, le=100, strict=False)] = 100.0  # shadow
+    max_mirrored_per_s: Annotated[float, Field(gt=0, strict=False)] = 50.0  # shadow, for each gateway
     min_rows: Rows = 60
+    dwell_s: Annotated[float, Field(ge=0, strict=False)] = 0.0
+    deadline_s: Annotated[float, Field(gt=0, strict=False)] | None = None  # None: the rollout's
+    approval: str = Field(default="", max_length=63)  # role whose signature the next step needs
+    rules: tuple[Name, ...] | None = Field(default=None, strict=False)  # None: all that fit the step
+    metric: Metric | None = None  # ab: what decides
+    better: Literal["higher", "lower"] | None = None  # ab: where a better version lies
+    analysis: Literal["at_end", "sequential"] = "at_end"  # ab
+    min_samples: Annotated[int, Field(ge=2)] = 1000  # ab: of each arm; at_end reads then, and once
+
+
+class Freeze(Section):
+    """A time of the week, in UTC, in which no version goes on."""
+
+    name: Name
+    days: tuple[Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], ...] = Field(
+        default=(), strict=False
+    )
+    start: Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")] = "00:00"
+    minutes: Annotated[int, Field(ge=1, le=24 * 60)] = 24 * 60
+
+
+class Notification(Section):
+    """Who is told of a rollout."""
+
+    url: str = Field(min_length=1, max_length=2000)
+    form: Literal["json", "chat"] = "json"
+    on: tuple[Notice, ...] = Field(default=("start", "step", "gate", "promoted", "taken_back"), strict=False)
 
 
 class Rollout(Section):
     """A version's way to users."""
 
     steps: tuple[Step, ...] = Field(
-        default=(Step(weight_percent=5, min_rows=60), Step(weight_percent=25, min_rows=60)), strict=False
+        default=(Step(weight_percent=5, min_rows=60), Step(weight_percent=25, min_rows=60)),
+        strict=False,
+        max_length=32,
     )
     bake_rows: Rows = 80
     deadline_s: Annotated[float, Field(gt=0, strict=False)] = 3600.0
     warm_deadline_s: Annotated[float, Field(gt=0, strict=False)] = 120.0
     max_latency_ms: Annotated[float, Field(gt=0, strict=False)] = 1000.0
     alpha: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    rules: tuple[Rule, ...] = Field(default=(), strict=False, max_length=32)
+    label_horizon_s: Annotated[float, Field(gt=0, strict=False)] | None = None  # by then a label is due
+    label_gap: Share = 0.05  # largest accepted difference between the labelled shares of both arms
+    freeze: tuple[Freeze, ...] = Field(default=(), strict=False, max_length=32)
+    rollback_window: Annotated[int, Field(ge=0, le=10)] = 0  # former champions that come back without steps
+    notify: tuple[Notification, ...] = Field(default=(), strict=False, max_length=8)
 
 
 class Drift(Section):

@@ -52,6 +52,13 @@ PREDICTIONS = Topic(
     writers=("gateway",),
     readers=("feedback", "drift_detection", "rollout"),
 )
+SHADOW_PREDICTIONS = Topic(
+    name="shadow_predictions",
+    key="prediction id",
+    messages=(predictions_pb2.PredictionShadowed,),
+    writers=("gateway",),
+    readers=("rollout",),
+)
 FEEDBACK = Topic(
     name="feedback",
     key="prediction id",
@@ -62,9 +69,9 @@ FEEDBACK = Topic(
 LABELS = Topic(
     name="labels",
     key="prediction id",
-    messages=(feedback_pb2.LabelMatched, feedback_pb2.LabelRetracted),
+    messages=(feedback_pb2.LabelMatched, feedback_pb2.LabelRetracted, feedback_pb2.OutcomeMatched),
     writers=("feedback",),
-    readers=("drift_detection", "retrain_trigger", "retraining"),
+    readers=("drift_detection", "retrain_trigger", "retraining", "rollout"),
 )
 DRIFT_BLOCKS = Topic(
     name="drift_blocks",
@@ -145,6 +152,7 @@ JOB_RESULTS = Topic(
 )
 SOURCES: Final = (
     PREDICTIONS,
+    SHADOW_PREDICTIONS,
     FEEDBACK,
     LABELS,
     DRIFT_BLOCKS,

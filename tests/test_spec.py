@@ -178,3 +178,100 @@ def test_the_default_answer_of_a_regression_is_a_number() -> None:
     assert parse(regression + "serving: {default_answer: 1.5}\n").serving.default_answer == 1.5
     [problem] = problems(regression + "serving: {default_answer: much}\n")
     assert "'much' is not a number" in problem
+
+
+ROLLOUT = SPEC.replace(
+    """\
+rollout:
+  steps:
+    - {weight_percent: 5, min_rows: 60}
+    - {weight_percent: 25}
+""",
+    """\
+rollout:
+  label_horizon_s: 60
+  steps:
+    - {kind: shadow, mirror_percent: 20}
+    - {weight_percent: 5, rules: [right]}
+    - {kind: blue_green}
+  rules:
+    - {name: right, metric: accuracy, margin: 0.02, slice: {feature: a, range: [0, 0.5]}}
+    - {name: pairs, metric: accuracy, paired: true}
+""",
+)
+
+
+def test_reads_a_rollout_of_several_kinds_of_steps() -> None:
+    rollout = parse(ROLLOUT).rollout
+    assert [step.kind for step in rollout.steps] == ["shadow", "canary", "blue_green"]
+    assert rollout.rules[0].slice is not None
+    assert rollout.rules[0].slice.range == (0, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        (
+            "{kind: shadow, mirror_percent: 20}",
+            "{mirror_percent: 20}",
+            "line 13: rollout.steps.0.mirror_percent",
+        ),
+        ("{weight_percent: 5, rules", "{rules", "line 14: rollout.steps.1.weight_percent: is required"),
+        ("{kind: blue_green}", "{kind: shadow}", "line 15: rollout.steps.2.kind: shadow comes before users"),
+        (
+            "- {weight_percent: 5, rules: [right]}",
+            "- {kind: blue_green}",
+            "line 14: rollout.steps.1.kind: blue_green gives all",
+        ),
+        (
+            "rules: [right]",
+            "rules: [wrong]",
+            "line 14: rollout.steps.1.rules: 'wrong' is none of the rules (right,",
+        ),
+        (
+            "{kind: blue_green}",
+            "{kind: ab, weight_percent: 50}",
+            "line 15: rollout.steps.2.metric: an A/B step",
+        ),
+        (
+            "{kind: blue_green}",
+            "{kind: ab, weight_percent: 100, metric: cost, better: lower}",
+            "line 15: rollout.steps.2.weight_percent: 100 leaves nothing",
+        ),
+        ("name: pairs", "name: right", "line 18: rollout.rules.1.name: 'right' is listed twice"),
+        (
+            "accuracy, paired",
+            "error_rate, paired",
+            "line 18: rollout.rules.1.paired: error_rate has no paired test",
+        ),
+        ("feature: a,", "feature: b,", "line 17: rollout.rules.0.slice: 'b' is none of the features"),
+        ("range: [0, 0.5]}}", "range: [1, 0]}}", "line 17: rollout.rules.0.slice: 1 is above 0"),
+        ("range: [0, 0.5]}}", "equals: 1, range: [0, 1]}}", "line 17: rollout.rules.0.slice: needs either"),
+        (
+            "accuracy, margin",
+            "cost, margin",
+            "line 17: rollout.rules.0.slice: only accuracy, brier and log_loss",
+        ),
+        ("label_horizon_s: 60", "alpha: 0.1", "line 17: rollout.rules.0.metric: accuracy of two arms needs"),
+        (
+            "  - {kind: blue_green}",
+            "  - {kind: canary, weight_percent: 4}",
+            "line 15: rollout.steps.2.weight_perc",
+        ),
+    ],
+)
+def test_each_problem_of_a_rollout_names_line_and_key(old: str, new: str, expected: str) -> None:
+    assert old in ROLLOUT
+    found = problems(ROLLOUT.replace(old, new, 1))
+    assert any(line.startswith(expected) for line in found), found
+
+
+def test_late_metrics_of_an_ab_step_need_a_horizon() -> None:
+    step = "{kind: ab, weight_percent: 50, metric: accuracy, better: higher}"
+    text = SPEC.replace("{weight_percent: 25}", step)
+    assert problems(text) == ["line 13: rollout.steps.1.metric: accuracy needs `rollout.label_horizon_s`"]
+
+
+def test_some_metrics_are_for_classifiers() -> None:
+    text = ROLLOUT.replace("task: binary", "task: regression").replace('  classes: ["0", "1"]\n', "")
+    assert "accuracy is for classifiers" in problems(text)[0]

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from slipway.v1 import tensors_pb2 as slipway_dot_v1_dot_tensors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19slipway/v1/feedback.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/v1/tensors.proto\"\xd0\x02\n\x10\x46\x65\x65\x64\x62\x61\x63kReceived\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62usiness_key\x18\x02 \x01(\t\x12\x0b\n\x03row\x18\x03 \x01(\r\x12\x16\n\x0e\x66\x65\x65\x64\x62\x61\x63k_token\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x05label\x18\x06 \x01(\tH\x00\x12\x12\n\x08\x61\x63\x63\x65pted\x18\x07 \x01(\x08H\x00\x12\x16\n\x0c\x65\x64ited_label\x18\x08 \x01(\tH\x00\x12\x10\n\x06rating\x18\t \x01(\x01H\x00\x12\x18\n\x0e\x62usiness_value\x18\n \x01(\x01H\x00\x12\x11\n\x07retract\x18\x0b \x01(\x08H\x00\x12\x0e\n\x06source\x18\x0c \x01(\t\x12/\n\x0bobserved_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66\x65\x65\x64\x62\x61\x63k_id\x18\x0e \x01(\tB\t\n\x07\x63ontent\"\xc7\x03\n\x0cLabelMatched\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0b\n\x03row\x18\x02 \x01(\r\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x11\n\tprincipal\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x0b\n\x03\x61rm\x18\n \x01(\t\x12\x13\n\x0broute_epoch\x18\x0b \x01(\x04\x12\r\n\x05label\x18\x0c \x01(\t\x12\x11\n\tpredicted\x18\r \x01(\t\x12\x15\n\rprobabilities\x18\x0e \x03(\x01\x12\x0f\n\x07\x63lasses\x18\x0f \x03(\t\x12\"\n\x06inputs\x18\x10 \x03(\x0b\x32\x12.slipway.v1.Tensor\x12-\n\tserved_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bobserved_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nmatched_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb8\x01\n\x0eLabelRetracted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0b\n\x03row\x18\x02 \x01(\r\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x30\n\x0cretracted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x15SubmitFeedbackRequest\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.slipway.v1.FeedbackReceived\".\n\x16SubmitFeedbackResponse\x12\x14\n\x0c\x66\x65\x65\x64\x62\x61\x63k_ids\x18\x01 \x03(\t\")\n\x18SummarizeFeedbackRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xfa\x02\n\x19SummarizeFeedbackResponse\x12M\n\rrows_by_state\x18\x01 \x03(\x0b\x32\x36.slipway.v1.SummarizeFeedbackResponse.RowsByStateEntry\x12]\n\x15quarantined_by_reason\x18\x02 \x03(\x0b\x32>.slipway.v1.SummarizeFeedbackResponse.QuarantinedByReasonEntry\x12\x0e\n\x06parked\x18\x03 \x01(\x04\x12\x13\n\x0bpredictions\x18\x04 \x01(\x04\x12\x1a\n\x12prediction_doubles\x18\x05 \x01(\x04\x1a\x32\n\x10RowsByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a:\n\x18QuarantinedByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32i\n\x0e\x46\x65\x65\x64\x62\x61\x63kIntake\x12W\n\x0eSubmitFeedback\x12!.slipway.v1.SubmitFeedbackRequest\x1a\".slipway.v1.SubmitFeedbackResponse2k\n\x0f\x46\x65\x65\x64\x62\x61\x63kQueries\x12X\n\tSummarize\x12$.slipway.v1.SummarizeFeedbackRequest\x1a%.slipway.v1.SummarizeFeedbackResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19slipway/v1/feedback.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/v1/tensors.proto\"\xd0\x02\n\x10\x46\x65\x65\x64\x62\x61\x63kReceived\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x14\n\x0c\x62usiness_key\x18\x02 \x01(\t\x12\x0b\n\x03row\x18\x03 \x01(\r\x12\x16\n\x0e\x66\x65\x65\x64\x62\x61\x63k_token\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x05label\x18\x06 \x01(\tH\x00\x12\x12\n\x08\x61\x63\x63\x65pted\x18\x07 \x01(\x08H\x00\x12\x16\n\x0c\x65\x64ited_label\x18\x08 \x01(\tH\x00\x12\x10\n\x06rating\x18\t \x01(\x01H\x00\x12\x18\n\x0e\x62usiness_value\x18\n \x01(\x01H\x00\x12\x11\n\x07retract\x18\x0b \x01(\x08H\x00\x12\x0e\n\x06source\x18\x0c \x01(\t\x12/\n\x0bobserved_at\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0b\x66\x65\x65\x64\x62\x61\x63k_id\x18\x0e \x01(\tB\t\n\x07\x63ontent\"\xe5\x03\n\x0cLabelMatched\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0b\n\x03row\x18\x02 \x01(\r\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\x11\n\tprincipal\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\r\n\x05model\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\t\x12\x0e\n\x06\x64igest\x18\t \x01(\t\x12\x0b\n\x03\x61rm\x18\n \x01(\t\x12\x13\n\x0broute_epoch\x18\x0b \x01(\x04\x12\r\n\x05label\x18\x0c \x01(\t\x12\x11\n\tpredicted\x18\r \x01(\t\x12\x15\n\rprobabilities\x18\x0e \x03(\x01\x12\x0f\n\x07\x63lasses\x18\x0f \x03(\t\x12\"\n\x06inputs\x18\x10 \x03(\x0b\x32\x12.slipway.v1.Tensor\x12-\n\tserved_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bobserved_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nmatched_at\x18\x13 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04unit\x18\x14 \x01(\t\x12\x0e\n\x06pinned\x18\x15 \x01(\x08\"\xb2\x03\n\x0eOutcomeMatched\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0b\n\x03row\x18\x02 \x01(\r\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12\x11\n\tprincipal\x18\x04 \x01(\t\x12\x0e\n\x06source\x18\x05 \x01(\t\x12\r\n\x05model\x18\x06 \x01(\t\x12\x0f\n\x07version\x18\x07 \x01(\t\x12\x0e\n\x06\x64igest\x18\x08 \x01(\t\x12\x0b\n\x03\x61rm\x18\t \x01(\t\x12\x13\n\x0broute_epoch\x18\n \x01(\x04\x12\x0c\n\x04unit\x18\x0b \x01(\t\x12\x0e\n\x06pinned\x18\x0c \x01(\x08\x12\x12\n\x08\x61\x63\x63\x65pted\x18\r \x01(\x08H\x00\x12\x10\n\x06rating\x18\x0e \x01(\x01H\x00\x12\x18\n\x0e\x62usiness_value\x18\x0f \x01(\x01H\x00\x12-\n\tserved_at\x18\x10 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bobserved_at\x18\x11 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nmatched_at\x18\x12 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\t\n\x07outcome\"\xb8\x01\n\x0eLabelRetracted\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0b\n\x03row\x18\x02 \x01(\r\x12\x10\n\x08revision\x18\x03 \x01(\r\x12\x0e\n\x06tenant\x18\x04 \x01(\t\x12\r\n\x05model\x18\x05 \x01(\t\x12\x0f\n\x07version\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x30\n\x0cretracted_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"D\n\x15SubmitFeedbackRequest\x12+\n\x05items\x18\x01 \x03(\x0b\x32\x1c.slipway.v1.FeedbackReceived\".\n\x16SubmitFeedbackResponse\x12\x14\n\x0c\x66\x65\x65\x64\x62\x61\x63k_ids\x18\x01 \x03(\t\")\n\x18SummarizeFeedbackRequest\x12\r\n\x05model\x18\x01 \x01(\t\"\xfa\x02\n\x19SummarizeFeedbackResponse\x12M\n\rrows_by_state\x18\x01 \x03(\x0b\x32\x36.slipway.v1.SummarizeFeedbackResponse.RowsByStateEntry\x12]\n\x15quarantined_by_reason\x18\x02 \x03(\x0b\x32>.slipway.v1.SummarizeFeedbackResponse.QuarantinedByReasonEntry\x12\x0e\n\x06parked\x18\x03 \x01(\x04\x12\x13\n\x0bpredictions\x18\x04 \x01(\x04\x12\x1a\n\x12prediction_doubles\x18\x05 \x01(\x04\x1a\x32\n\x10RowsByStateEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a:\n\x18QuarantinedByReasonEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x32i\n\x0e\x46\x65\x65\x64\x62\x61\x63kIntake\x12W\n\x0eSubmitFeedback\x12!.slipway.v1.SubmitFeedbackRequest\x1a\".slipway.v1.SubmitFeedbackResponse2k\n\x0f\x46\x65\x65\x64\x62\x61\x63kQueries\x12X\n\tSummarize\x12$.slipway.v1.SummarizeFeedbackRequest\x1a%.slipway.v1.SummarizeFeedbackResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,23 +40,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FEEDBACKRECEIVED']._serialized_start=101
   _globals['_FEEDBACKRECEIVED']._serialized_end=437
   _globals['_LABELMATCHED']._serialized_start=440
-  _globals['_LABELMATCHED']._serialized_end=895
-  _globals['_LABELRETRACTED']._serialized_start=898
-  _globals['_LABELRETRACTED']._serialized_end=1082
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=1084
-  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=1152
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=1154
-  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=1200
-  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_start=1202
-  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_end=1243
-  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_start=1246
-  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_end=1624
-  _globals['_SUMMARIZEFEEDBACKRESPONSE_ROWSBYSTATEENTRY']._serialized_start=1514
-  _globals['_SUMMARIZEFEEDBACKRESPONSE_ROWSBYSTATEENTRY']._serialized_end=1564
-  _globals['_SUMMARIZEFEEDBACKRESPONSE_QUARANTINEDBYREASONENTRY']._serialized_start=1566
-  _globals['_SUMMARIZEFEEDBACKRESPONSE_QUARANTINEDBYREASONENTRY']._serialized_end=1624
-  _globals['_FEEDBACKINTAKE']._serialized_start=1626
-  _globals['_FEEDBACKINTAKE']._serialized_end=1731
-  _globals['_FEEDBACKQUERIES']._serialized_start=1733
-  _globals['_FEEDBACKQUERIES']._serialized_end=1840
+  _globals['_LABELMATCHED']._serialized_end=925
+  _globals['_OUTCOMEMATCHED']._serialized_start=928
+  _globals['_OUTCOMEMATCHED']._serialized_end=1362
+  _globals['_LABELRETRACTED']._serialized_start=1365
+  _globals['_LABELRETRACTED']._serialized_end=1549
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_start=1551
+  _globals['_SUBMITFEEDBACKREQUEST']._serialized_end=1619
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_start=1621
+  _globals['_SUBMITFEEDBACKRESPONSE']._serialized_end=1667
+  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_start=1669
+  _globals['_SUMMARIZEFEEDBACKREQUEST']._serialized_end=1710
+  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_start=1713
+  _globals['_SUMMARIZEFEEDBACKRESPONSE']._serialized_end=2091
+  _globals['_SUMMARIZEFEEDBACKRESPONSE_ROWSBYSTATEENTRY']._serialized_start=1981
+  _globals['_SUMMARIZEFEEDBACKRESPONSE_ROWSBYSTATEENTRY']._serialized_end=2031
+  _globals['_SUMMARIZEFEEDBACKRESPONSE_QUARANTINEDBYREASONENTRY']._serialized_start=2033
+  _globals['_SUMMARIZEFEEDBACKRESPONSE_QUARANTINEDBYREASONENTRY']._serialized_end=2091
+  _globals['_FEEDBACKINTAKE']._serialized_start=2093
+  _globals['_FEEDBACKINTAKE']._serialized_end=2198
+  _globals['_FEEDBACKQUERIES']._serialized_start=2200
+  _globals['_FEEDBACKQUERIES']._serialized_end=2307
 # @@protoc_insertion_point(module_scope)

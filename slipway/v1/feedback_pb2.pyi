@@ -43,7 +43,7 @@ class FeedbackReceived(_message.Message):
     def __init__(self, prediction_id: _Optional[str] = ..., business_key: _Optional[str] = ..., row: _Optional[int] = ..., feedback_token: _Optional[str] = ..., model: _Optional[str] = ..., label: _Optional[str] = ..., accepted: _Optional[bool] = ..., edited_label: _Optional[str] = ..., rating: _Optional[float] = ..., business_value: _Optional[float] = ..., retract: _Optional[bool] = ..., source: _Optional[str] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., feedback_id: _Optional[str] = ...) -> None: ...
 
 class LabelMatched(_message.Message):
-    __slots__ = ("prediction_id", "row", "revision", "tenant", "principal", "source", "model", "version", "digest", "arm", "route_epoch", "label", "predicted", "probabilities", "classes", "inputs", "served_at", "observed_at", "matched_at")
+    __slots__ = ("prediction_id", "row", "revision", "tenant", "principal", "source", "model", "version", "digest", "arm", "route_epoch", "label", "predicted", "probabilities", "classes", "inputs", "served_at", "observed_at", "matched_at", "unit", "pinned")
     PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
     ROW_FIELD_NUMBER: _ClassVar[int]
     REVISION_FIELD_NUMBER: _ClassVar[int]
@@ -63,6 +63,8 @@ class LabelMatched(_message.Message):
     SERVED_AT_FIELD_NUMBER: _ClassVar[int]
     OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
     MATCHED_AT_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
     prediction_id: str
     row: int
     revision: int
@@ -82,7 +84,49 @@ class LabelMatched(_message.Message):
     served_at: _timestamp_pb2.Timestamp
     observed_at: _timestamp_pb2.Timestamp
     matched_at: _timestamp_pb2.Timestamp
-    def __init__(self, prediction_id: _Optional[str] = ..., row: _Optional[int] = ..., revision: _Optional[int] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., source: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., label: _Optional[str] = ..., predicted: _Optional[str] = ..., probabilities: _Optional[_Iterable[float]] = ..., classes: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[_tensors_pb2.Tensor, _Mapping]]] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., matched_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+    unit: str
+    pinned: bool
+    def __init__(self, prediction_id: _Optional[str] = ..., row: _Optional[int] = ..., revision: _Optional[int] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., source: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., label: _Optional[str] = ..., predicted: _Optional[str] = ..., probabilities: _Optional[_Iterable[float]] = ..., classes: _Optional[_Iterable[str]] = ..., inputs: _Optional[_Iterable[_Union[_tensors_pb2.Tensor, _Mapping]]] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., matched_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., unit: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
+
+class OutcomeMatched(_message.Message):
+    __slots__ = ("prediction_id", "row", "tenant", "principal", "source", "model", "version", "digest", "arm", "route_epoch", "unit", "pinned", "accepted", "rating", "business_value", "served_at", "observed_at", "matched_at")
+    PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
+    ROW_FIELD_NUMBER: _ClassVar[int]
+    TENANT_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    MODEL_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ARM_FIELD_NUMBER: _ClassVar[int]
+    ROUTE_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
+    ACCEPTED_FIELD_NUMBER: _ClassVar[int]
+    RATING_FIELD_NUMBER: _ClassVar[int]
+    BUSINESS_VALUE_FIELD_NUMBER: _ClassVar[int]
+    SERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    OBSERVED_AT_FIELD_NUMBER: _ClassVar[int]
+    MATCHED_AT_FIELD_NUMBER: _ClassVar[int]
+    prediction_id: str
+    row: int
+    tenant: str
+    principal: str
+    source: str
+    model: str
+    version: str
+    digest: str
+    arm: str
+    route_epoch: int
+    unit: str
+    pinned: bool
+    accepted: bool
+    rating: float
+    business_value: float
+    served_at: _timestamp_pb2.Timestamp
+    observed_at: _timestamp_pb2.Timestamp
+    matched_at: _timestamp_pb2.Timestamp
+    def __init__(self, prediction_id: _Optional[str] = ..., row: _Optional[int] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., source: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., pinned: _Optional[bool] = ..., accepted: _Optional[bool] = ..., rating: _Optional[float] = ..., business_value: _Optional[float] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., observed_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., matched_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class LabelRetracted(_message.Message):
     __slots__ = ("prediction_id", "row", "revision", "tenant", "model", "version", "source", "retracted_at")

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PredictionContext(_message.Message):
-    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "intended_version")
+    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "intended_version", "pinned")
     PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -30,6 +30,7 @@ class PredictionContext(_message.Message):
     CACHE_FIELD_NUMBER: _ClassVar[int]
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     INTENDED_VERSION_FIELD_NUMBER: _ClassVar[int]
+    PINNED_FIELD_NUMBER: _ClassVar[int]
     prediction_id: str
     tenant: str
     principal: str
@@ -48,7 +49,8 @@ class PredictionContext(_message.Message):
     cache: str
     degraded: str
     intended_version: str
-    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., intended_version: _Optional[str] = ...) -> None: ...
+    pinned: bool
+    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., intended_version: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
 
 class PredictionServed(_message.Message):
     __slots__ = ("context", "payload", "feature_bins", "flags")
@@ -95,3 +97,23 @@ class PredictionsUnrecorded(_message.Message):
     first_at: _timestamp_pb2.Timestamp
     last_at: _timestamp_pb2.Timestamp
     def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., answered: _Optional[int] = ..., failed: _Optional[int] = ..., first_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
+
+class PredictionShadowed(_message.Message):
+    __slots__ = ("context", "version", "digest", "latency_s", "payload", "served", "code", "message")
+    CONTEXT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    LATENCY_S_FIELD_NUMBER: _ClassVar[int]
+    PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    SERVED_FIELD_NUMBER: _ClassVar[int]
+    CODE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    context: PredictionContext
+    version: str
+    digest: str
+    latency_s: float
+    payload: _tensors_pb2.Payload
+    served: _containers.RepeatedScalarFieldContainer[str]
+    code: str
+    message: str
+    def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., latency_s: _Optional[float] = ..., payload: _Optional[_Union[_tensors_pb2.Payload, _Mapping]] = ..., served: _Optional[_Iterable[str]] = ..., code: _Optional[str] = ..., message: _Optional[str] = ...) -> None: ...

@@ -54,6 +54,31 @@ class RolloutControlStub:
                 request_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
                 response_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
                 _registered_method=True)
+        self.Pause = channel.unary_unary(
+                '/slipway.v1.RolloutControl/Pause',
+                request_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+                _registered_method=True)
+        self.Resume = channel.unary_unary(
+                '/slipway.v1.RolloutControl/Resume',
+                request_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+                _registered_method=True)
+        self.Promote = channel.unary_unary(
+                '/slipway.v1.RolloutControl/Promote',
+                request_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+                _registered_method=True)
+        self.Approve = channel.unary_unary(
+                '/slipway.v1.RolloutControl/Approve',
+                request_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+                _registered_method=True)
+        self.GetReport = channel.unary_unary(
+                '/slipway.v1.RolloutControl/GetReport',
+                request_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutReportRequest.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutReport.FromString,
+                _registered_method=True)
         self.GetStatus = channel.unary_unary(
                 '/slipway.v1.RolloutControl/GetStatus',
                 request_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatusRequest.SerializeToString,
@@ -94,6 +119,40 @@ class RolloutControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Pause(self, request, context):
+        """No way up until Resume; harm, aborts and rollbacks pass through. The step's deadline stands still.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Resume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Promote(self, request, context):
+        """Skips what is left of the steps: the version takes all requests now, and the bake follows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Approve(self, request, context):
+        """Signs the present step; the caller's token must carry the role that the spec names.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReport(self, request, context):
+        """Who, what, why, and the evidence over time of one rollout.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatus(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -128,6 +187,31 @@ def add_RolloutControlServicer_to_server(servicer, server):
                     servicer.Rollback,
                     request_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.FromString,
                     response_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.SerializeToString,
+            ),
+            'Pause': grpc.unary_unary_rpc_method_handler(
+                    servicer.Pause,
+                    request_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.FromString,
+                    response_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.SerializeToString,
+            ),
+            'Resume': grpc.unary_unary_rpc_method_handler(
+                    servicer.Resume,
+                    request_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.FromString,
+                    response_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.SerializeToString,
+            ),
+            'Promote': grpc.unary_unary_rpc_method_handler(
+                    servicer.Promote,
+                    request_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.FromString,
+                    response_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.SerializeToString,
+            ),
+            'Approve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Approve,
+                    request_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutCommand.FromString,
+                    response_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutStatus.SerializeToString,
+            ),
+            'GetReport': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReport,
+                    request_deserializer=slipway_dot_v1_dot_rollout__pb2.RolloutReportRequest.FromString,
+                    response_serializer=slipway_dot_v1_dot_rollout__pb2.RolloutReport.SerializeToString,
             ),
             'GetStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatus,
@@ -248,6 +332,141 @@ class RolloutControl:
             '/slipway.v1.RolloutControl/Rollback',
             slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
             slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Pause(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.v1.RolloutControl/Pause',
+            slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+            slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Resume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.v1.RolloutControl/Resume',
+            slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+            slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Promote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.v1.RolloutControl/Promote',
+            slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+            slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Approve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.v1.RolloutControl/Approve',
+            slipway_dot_v1_dot_rollout__pb2.RolloutCommand.SerializeToString,
+            slipway_dot_v1_dot_rollout__pb2.RolloutStatus.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReport(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.v1.RolloutControl/GetReport',
+            slipway_dot_v1_dot_rollout__pb2.RolloutReportRequest.SerializeToString,
+            slipway_dot_v1_dot_rollout__pb2.RolloutReport.FromString,
             options,
             channel_credentials,
             insecure,
