@@ -7,6 +7,7 @@ from services.feedback.domain.claim import Refusal
 from services.feedback.domain.join import Effect
 from services.feedback.domain.ledger import Applied, Duplicate, Outcome, RowKey
 from services.feedback.items import Item
+from services.feedback.outcome_events import outcome_of
 from services.feedback.store.entries import LoadedRow
 
 _EFFECTS = {
@@ -25,6 +26,8 @@ def count_batch(
             metrics.RECEIVED.labels(item.claim.content.kind.value).inc()
         match outcome:
             case Applied():
+                if outcome_of(item.claim.content):
+                    metrics.OUTCOMES.labels(outcome.model, item.claim.content.kind.value).inc()
                 _count_effect(outcome, served_at_s=loaded[outcome.key].served_at_s, now_s=now_s)
             case Duplicate():
                 metrics.DUPLICATES.inc()

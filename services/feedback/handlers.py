@@ -13,12 +13,13 @@ from services.feedback.domain.label import LabelRules
 from services.feedback.domain.ledger import Applied, Ledger, Outcome, Parked, Prediction, RowKey
 from services.feedback.items import Item, read_item, to_park, to_quarantine, unpark
 from services.feedback.label_events import label_event
+from services.feedback.outcome_events import outcome_event, outcome_of
 from services.feedback.records import Record
 from services.feedback.settings import Settings
 from services.feedback.store.entries import LoadedRow, Signal
 from services.feedback.store.joins import JoinStore, JoinTransaction
 from slipway.clock import Clock
-from slipway.envelope import Event
+from slipway.envelope import Event, Outgoing
 from slipway.outbox import Relay
 
 Decided = list[tuple[Item, Outcome]]
@@ -134,7 +135,9 @@ class Joiner:
             )
             for i, o in published
         )
-        return bool(published)
+        outcomes = _outcome_events(decided, loaded, now_s=now_s)
+        await transaction.publish(outcomes)
+        return bool(published or outcomes)
 
     def _wait_s(self, item: Item) -> float:
         """How long early feedback waits: the model's horizon where the sender names it."""
@@ -168,6 +171,22 @@ def _outcome(ledger: Ledger, item: Item) -> Outcome:
     assert isinstance(item.verdict, Refusal)
     known = ledger.predictions.get(id_digest(item.claim.subject.prediction_id))
     return replace(item.verdict, model=known.model) if known else item.verdict
+
+
+def _outcome_events(decided: Decided, loaded: Mapping[RowKey, LoadedRow], *, now_s: float) -> list[Outgoing]:
+    return [
+        outcome_event(
+            o.key,
+            outcome,
+            context=loaded[o.key].context,
+            identity=i.identity,
+            source=i.claim.source,
+            observed_at_s=i.claim.observed_at_s or i.received_at_s,
+            now_s=now_s,
+        )
+        for i, o in decided
+        if isinstance(o, Applied) and i.identity and (outcome := outcome_of(i.claim.content))
+    ]
 
 
 def _signals(decided: Decided) -> list[Signal]:

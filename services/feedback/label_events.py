@@ -81,6 +81,8 @@ def _matched(
         served_at=stamp_of(context["served_at"]),
         observed_at=stamp(observed_at_s),
         matched_at=stamp(now_s),
+        unit=context["unit"],
+        pinned=context["pinned"],
     )
 
 

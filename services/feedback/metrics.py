@@ -6,6 +6,9 @@ RECEIVED = Counter("slipway_feedback_received_total", "Feedback messages read, b
 MATCHED = Counter("slipway_feedback_matched_total", "Rows that got a label", ["model"])
 CORRECTIONS = Counter("slipway_feedback_corrections_total", "Labels replaced by a different one", ["model"])
 RETRACTIONS = Counter("slipway_feedback_retractions_total", "Labels withdrawn", ["model"])
+OUTCOMES = Counter(
+    "slipway_feedback_outcomes_total", "Outcomes joined to their predictions", ["model", "kind"]
+)
 UNCHANGED = Counter(
     "slipway_feedback_unchanged_total",
     "Feedback without effect: confirmed (same label again), nothing_to_withdraw",

@@ -43,6 +43,8 @@ class Record:
     digest: str
     arm: str
     business_key: str
+    unit: str  # what sticks to an arm; empty where it is the prediction id
+    is_pinned: bool  # the caller chose the version
     route_epoch: int
     served_at_s: float
     rows: list[RecordedRow]
@@ -80,6 +82,8 @@ def _without_rows(context: Any, source: ConsumerRecord) -> Record:
         digest=context.digest,
         arm=context.arm,
         business_key=context.business_key,
+        unit=context.unit,
+        is_pinned=context.pinned,
         route_epoch=context.route_epoch,
         served_at_s=stamp.seconds + stamp.nanos / 1e9,
         rows=[],
@@ -95,7 +99,7 @@ def _check(record: Record) -> None:
     if not identity or len(identity) > 128:
         raise InvalidInput(f"prediction record with the id {identity[:80]!r}")
     named = (identity, record.tenant, record.principal, record.model, record.version)
-    if "\0" in "".join((*named, record.digest, record.arm, record.business_key)):
+    if "\0" in "".join((*named, record.digest, record.arm, record.business_key, record.unit)):
         raise InvalidInput(f"prediction {identity!r}: a text field contains the character NUL")
     if not 1 <= record.served_at_s < _LATEST_S or record.route_epoch >= _LARGEST:
         raise InvalidInput(f"prediction {identity!r}: served_at or route_epoch is out of range")

@@ -25,6 +25,7 @@ from slipway.v1.rollout_pb2 import RolloutEvent
 log = logging.getLogger(__name__)
 
 _NEW_CHAMPION = ("DONE", "ROLLED_BACK")
+_LABELS = (LabelMatched, LabelRetracted)  # outcomes, which the topic carries too, teach nothing
 
 
 class Intake:
@@ -51,7 +52,7 @@ class Intake:
         Raises:
             InvalidInput: A label that cannot be learned from; nothing of the batch has been stored.
         """
-        labels = [(e, await self._example(e)) for e in events if e.topic == "labels"]
+        labels = [(e, await self._example(e)) for e in events if isinstance(e.message, _LABELS)]
         if labels:
             await self._examples.add([example for _, example in labels], _ranges([e for e, _ in labels]))
         for event, example in labels:

@@ -5,7 +5,7 @@ from services.drift_detection.records import model_of, observation_of
 from slipway import tensors
 from slipway.envelope import Event
 from slipway.errors import InvalidInput
-from slipway.v1.feedback_pb2 import LabelMatched, LabelRetracted
+from slipway.v1.feedback_pb2 import LabelMatched, LabelRetracted, OutcomeMatched
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionFailed, PredictionServed
 from slipway.v1.tensors_pb2 import FeatureBins, Payload, Tensor
 
@@ -47,6 +47,12 @@ def test_a_sealed_payload_and_a_regression_have_no_answers_to_count() -> None:
         assert observation is not None
         assert observation.sketch.predicted == ()
         assert observation.sketch.features.keys() == {"a", "b"}
+
+
+def test_outcomes_are_not_counted() -> None:
+    outcome = event(OutcomeMatched(model="m", version="3", accepted=False), "labels")
+    assert model_of(outcome) == "m"
+    assert observation_of(outcome, CLASSES) is None
 
 
 def test_failures_corrections_and_retractions_are_not_counted() -> None:

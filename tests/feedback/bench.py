@@ -23,7 +23,7 @@ from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.rpc import operator_metadata
 from slipway.tokens import Owner
-from slipway.v1.feedback_pb2 import FeedbackReceived, SummarizeFeedbackRequest
+from slipway.v1.feedback_pb2 import FeedbackReceived, OutcomeMatched, SummarizeFeedbackRequest
 from slipway.v1.feedback_pb2_grpc import FeedbackQueriesStub
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionServed
 from slipway.v1.rollout_pb2 import ModelSpec
@@ -41,7 +41,14 @@ CLASSES = 'classes: ["0", "1"]'
 
 
 def served(
-    model: str, *, rows: int = 1, key: str = "", owner: Owner = ANNA, at_s: float | None = None
+    model: str,
+    *,
+    rows: int = 1,
+    key: str = "",
+    owner: Owner = ANNA,
+    at_s: float | None = None,
+    unit: str = "",
+    pinned: bool = False,
 ) -> PredictionServed:
     """The record of a prediction: class "1" for every row."""
     served_at = Timestamp()
@@ -56,6 +63,8 @@ def served(
         arm="champion",
         route_epoch=7,
         business_key=key,
+        unit=unit,
+        pinned=pinned,
         served_at=served_at,
         rows=rows,
     )
@@ -111,6 +120,7 @@ class Bench:
     operator_token: str
     database: Any
     events: list[Event] = field(default_factory=list)
+    told: list[Event] = field(default_factory=list)  # outcomes
     dead: list[tuple[bytes, dict[str, str]]] = field(default_factory=list)
 
     def token(self, subject: str, owner: Owner = ANNA) -> str:
@@ -155,6 +165,16 @@ class Bench:
         await self.collect()
         return len(self.distinct()) >= count
 
+    async def outcomes(self, count: int) -> list[Event]:
+        """The first outcomes of this model, once there are so many."""
+
+        async def arrived() -> bool:
+            await self.collect()
+            return len(self.told) >= count
+
+        await until(f"{count} outcomes of {self.model}", arrived, seen=lambda: len(self.told))
+        return self.told
+
     def distinct(self) -> list[Event]:
         return list({event.event_id: event for event in reversed(self.events)}.values())[::-1]
 
@@ -183,7 +203,8 @@ class Bench:
         except InvalidInput:
             return  # poison that a neighbour's test has thrown into the topic
         if event.message.model == self.model:
-            self.events.append(event)
+            kept = self.told if isinstance(event.message, OutcomeMatched) else self.events
+            kept.append(event)
 
     async def summary(self) -> Any:
         request = SummarizeFeedbackRequest(model=self.model)

@@ -68,7 +68,7 @@ def brief(event: Any) -> tuple[str, int, str, int]:
 
 
 async def test_a_label_is_matched_with_all_that_it_belongs_to(it: Bench) -> None:
-    prediction = await it.serve(rows=3)
+    prediction = await it.serve(rows=3, unit="customer-7", pinned=True)
     await it.send(prediction_id=prediction, row=2, label="0", source="till")
     [event] = await it.labels(1)
     m = event.message
@@ -76,6 +76,7 @@ async def test_a_label_is_matched_with_all_that_it_belongs_to(it: Bench) -> None
     assert brief(event) == (prediction, 2, "0", 1)
     assert (m.tenant, m.principal, m.source) == ("default", "anna", "till")
     assert (m.version, m.digest, m.arm, m.route_epoch) == ("3", "d" * 64, "champion", 7)
+    assert (m.unit, m.pinned) == ("customer-7", True)
     assert (m.predicted, list(m.probabilities), list(m.classes)) == ("1", [0.25, 0.75], ["0", "1"])
     assert [t.name for t in m.inputs] == ["features"]
     np.testing.assert_array_equal(tensors.from_tensor(m.inputs[0]), np.array([[4, 5]], dtype=np.float32))
@@ -241,6 +242,72 @@ async def test_accepted_is_a_label_where_the_spec_says_so_and_signals_are_kept(i
         ("business_value", 0, -3.5),
         ("rating", 0, 0.5),
     ]
+
+
+def outcome(event: Any) -> tuple[str, int, str, Any]:
+    m = event.message
+    kind = m.WhichOneof("outcome")
+    return m.prediction_id, m.row, kind, getattr(m, kind)
+
+
+async def test_outcomes_are_matched_with_all_that_they_belong_to(it: Bench) -> None:
+    prediction = await it.serve(rows=2, unit="customer-7", pinned=True)
+    await it.send(prediction_id=prediction, accepted=True, source="till")
+    await it.send(prediction_id=prediction, accepted=False)
+    await it.send(prediction_id=prediction, row=1, edited_label="0")
+    await it.send(prediction_id=prediction, rating=0.5)
+    await it.send(prediction_id=prediction, business_value=-3.5)
+    events = await it.outcomes(5)
+    assert [outcome(e) for e in events] == [
+        (prediction, 0, "accepted", True),
+        (prediction, 0, "accepted", False),
+        (prediction, 1, "accepted", False),
+        (prediction, 0, "rating", 0.5),
+        (prediction, 0, "business_value", -3.5),
+    ]
+    m = events[0].message
+    assert (events[0].key, m.tenant, m.principal, m.source) == (prediction, "default", "anna", "till")
+    assert (m.version, m.digest, m.arm, m.route_epoch) == ("3", "d" * 64, "champion", 7)
+    assert (m.unit, m.pinned) == ("customer-7", True)
+    assert m.served_at.seconds <= m.observed_at.seconds <= m.matched_at.seconds
+    assert [brief(e) for e in await it.labels(1)] == [(prediction, 1, "0", 1)]  # an edit is a label too
+
+
+async def test_an_outcome_that_comes_twice_is_one_and_early_ones_wait(it: Bench) -> None:
+    record = it.record()
+    early = record.context.prediction_id
+    await it.send(prediction_id=early, rating=0.25, feedback_id="early")
+    await it.reaches(parked=1)
+    await it.publish_record(record)
+    for value in (1.0, 2.0):
+        await it.send(prediction_id=early, business_value=value, feedback_id="same")
+    last = await it.serve()
+    await it.send(prediction_id=last, rating=1.0)
+    events = await it.outcomes(3)
+    assert [outcome(e)[2:] for e in events] == [("rating", 0.25), ("business_value", 1.0), ("rating", 1.0)]
+    ids = [e.event_id for e in events]
+    assert len(set(ids)) == 3
+    assert all(
+        i.startswith(f"{e.message.prediction_id}/0/outcome/") for i, e in zip(ids, events, strict=True)
+    )
+
+
+async def test_outcomes_survive_a_service_that_is_killed(it: Bench, service: ServiceProcess) -> None:
+    predictions = [await it.serve() for _ in range(100)]
+    await asyncio.gather(*(it.send(prediction_id=p, rating=0.5, feedback_id=p) for p in predictions))
+    service.kill()
+    service.start()
+    await asyncio.to_thread(service.wait_ready)
+    await asyncio.gather(*(it.send(prediction_id=p, rating=0.5, feedback_id=p) for p in predictions))
+    last = await it.serve()
+    await it.send(prediction_id=last, rating=1.0)
+
+    async def told() -> bool:
+        await it.collect()
+        return {e.message.prediction_id for e in it.told} == {*predictions, last}
+
+    await until("an outcome of each prediction", told)
+    assert len({e.event_id for e in it.told}) == 101
 
 
 @of_kind("regression")

@@ -2,7 +2,7 @@ from services.retrain_trigger.domain.state import TriggerState
 from services.retrain_trigger.handlers import advance, in_order_of_time
 from slipway.envelope import Event
 from slipway.v1.drift_pb2 import DriftCleared, DriftDetected, DriftSignal
-from slipway.v1.feedback_pb2 import LabelMatched, LabelRetracted
+from slipway.v1.feedback_pb2 import LabelMatched, LabelRetracted, OutcomeMatched
 from slipway.v1.retraining_pb2 import CandidateRejected
 from slipway.v1.rollout_pb2 import RolloutEvent
 from tests.retrain_trigger.domain.test_policy import POLICY
@@ -15,11 +15,12 @@ def after(*messages: object) -> TriggerState:
     return state
 
 
-def test_corrections_and_retractions_are_no_new_labels() -> None:
+def test_corrections_retractions_and_outcomes_are_no_new_labels() -> None:
     state = after(
         LabelMatched(model="m", label="1", revision=1),
         LabelMatched(model="m", label="0", revision=2),
         LabelRetracted(model="m", revision=3),
+        OutcomeMatched(model="m", accepted=False),
     )
     assert (state.rows, state.new_labels) == (1, {"1": 1})
 

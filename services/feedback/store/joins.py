@@ -113,7 +113,8 @@ class JoinTransaction:
     async def rows(self, keys: Sequence[RowKey]) -> dict[RowKey, LoadedRow]:
         """The rows that exist among `keys`."""
         rows = await self._connection.fetch(
-            "SELECT r.*, p.tenant, p.principal, p.version, p.digest, p.arm, p.route_epoch, p.served_at "
+            "SELECT r.*, p.tenant, p.principal, p.version, p.digest, p.arm, p.route_epoch, "
+            "p.served_at, p.unit, p.pinned "
             "FROM unnest($1::text[], $2::int[]) AS wanted(prediction_id, row_index) "
             "JOIN prediction_rows r USING (prediction_id, row_index) "
             "JOIN predictions p USING (prediction_id)",
@@ -198,7 +199,8 @@ async def add_quarantined(connection: Connection, kept: Sequence[Quarantined], *
 # fmt: off
 _PREDICTION_COLUMNS = (
     "prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch",
-    "business_key", "key_digest", "row_count", "served_at", "keep_until", "source_partition", "source_offset",
+    "business_key", "key_digest", "unit", "pinned", "row_count", "served_at", "keep_until",
+    "source_partition", "source_offset",
 )
 _ROW_COLUMNS = (
     "prediction_id", "row_index", "model", "predicted", "probabilities", "inputs",
@@ -215,7 +217,8 @@ def _prediction_columns(r: Record, keep_until_s: float) -> tuple[Any, ...]:
     digest = key_digest(r.model, r.business_key, r.owner) if r.business_key else None
     return (
         *(r.prediction_id, r.tenant, r.principal, r.model, r.version, r.digest, r.arm, r.route_epoch),
-        *(r.business_key, digest, len(r.rows), at(r.served_at_s), at(keep_until_s), r.partition, r.offset),
+        *(r.business_key, digest, r.unit, r.is_pinned, len(r.rows), at(r.served_at_s), at(keep_until_s)),
+        *(r.partition, r.offset),
     )
 
 
