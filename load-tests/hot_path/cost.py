@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from services.gateway.answering import Answering
 from services.gateway.cache.answers import AnswerCache
 from services.gateway.cache.local import LocalTier
 from services.gateway.catalog import Catalog
+from services.gateway.directory import Directory
 from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
 from services.gateway.domain.routing import Arm
 from services.gateway.fallbacks import Fallbacks
@@ -29,6 +31,7 @@ from services.gateway.gaps import Gaps
 from services.gateway.handlers.predict import Predictions
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
+from services.gateway.mirroring import Mirror
 from services.gateway.recording import Recording
 from services.gateway.spool import Spool
 from slipway.clock import SystemClock
@@ -105,6 +108,7 @@ def pipeline(folder: Path) -> Predictions:
         keyring,
         answering=answering,
         recording=Recording(spool, gaps, debtor=_NoDebt(), clock=clock),
+        mirror=Mirror(Directory(), spool, lanes=lanes, clock=clock, rng=Random(1)),
         clock=clock,
         token_secret=b"t" * 32,
     )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from random import Random
 from typing import Final
 
 from services.gateway.adoption import Adoption
@@ -18,10 +17,7 @@ from services.gateway.catalog import ROUTES_SNAPSHOT, SPECS_SNAPSHOT, Catalog
 from services.gateway.consumer import CatalogConsumer
 from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
 from services.gateway.directory import Directory, DirectoryWatch
-from services.gateway.domain.circuit import CircuitPolicy
-from services.gateway.domain.outliers import OutlierPolicy
 from services.gateway.drain import Drain
-from services.gateway.endpoints import UpstreamPolicy
 from services.gateway.fallbacks import Fallbacks
 from services.gateway.gaps import FILE as GAPS_FILE
 from services.gateway.gaps import Gaps
@@ -33,7 +29,6 @@ from services.gateway.job_parts import add_jobs
 from services.gateway.key_sync import KNOWN_TO_ALL_S, KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
-from services.gateway.lanes import Lanes
 from services.gateway.openapi import describe
 from services.gateway.public_port import MOST_CALLS, age_options, public_options
 from services.gateway.record_status import add_record_status
@@ -54,7 +49,7 @@ from services.gateway.snapshots import Snapshot
 from services.gateway.spool import Spool
 from services.gateway.store import KeyStore
 from services.gateway.upkeep import Upkeep
-from services.gateway.upstream import Upstream
+from services.gateway.version_parts import Versions, add_versions
 from services.gateway.web import add_routes
 from services.gateway.worker import probes, sole_user, until_fresh
 from slipway.clock import Clock, SystemClock
@@ -99,18 +94,27 @@ async def build(process: Process, settings: Settings) -> None:
         process.spawn("adoption", adoption.run)
     known = _restore(settings)
     _follow(process, settings, known=known)
-    store = KeyStore()
-    sync = KeySync(settings.postgres_dsn, store, keyring=known.keyring)
-    process.spawn("keys", sync.run)
-    known_after_s = KNOWN_TO_ALL_S if settings.share_ports else 0.0
-    keys = Keys(store, sync, pepper=known.keyring.pepper, known_after_s=known_after_s)
+    keys, sync = _keys(process, settings, keyring=known.keyring)
     admin = _admin_server(settings, keys=keys)
     door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
     add_routes(process.app, door)
     describe(process.app)
     if settings.share_ports:
         await until_fresh(process, lambda: _is_fresh(known, sync))
-    await _serve(process, settings, known=known, recording=recording, jobs=jobs, door=door, admin=admin)
+    versions = add_versions(
+        process, settings, directory=known.directory, segments=segments, clock=SystemClock()
+    )
+    predictions = _predictions(process, settings, known=known, recording=recording, versions=versions)
+    await _serve(
+        process,
+        settings,
+        known=known,
+        predictions=predictions,
+        versions=versions,
+        jobs=jobs,
+        door=door,
+        admin=admin,
+    )
 
 
 async def _spool(
@@ -181,6 +185,14 @@ def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     process.ready_when("API keys", lambda: keyring.is_loaded)
 
 
+def _keys(process: Process, settings: Settings, *, keyring: KeyRing) -> tuple[Keys, KeySync]:
+    store = KeyStore()
+    sync = KeySync(settings.postgres_dsn, store, keyring=keyring)
+    process.spawn("keys", sync.run)
+    known_after_s = KNOWN_TO_ALL_S if settings.share_ports else 0.0
+    return Keys(store, sync, pepper=keyring.pepper, known_after_s=known_after_s), sync
+
+
 def _admin_server(settings: Settings, *, keys: Keys) -> RpcServer:
     server = RpcServer(
         interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),),
@@ -210,40 +222,51 @@ def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
     )
 
 
+def _predictions(
+    process: Process, settings: Settings, *, known: _Known, recording: Recording, versions: Versions
+) -> Predictions:
+    clock = SystemClock()
+    cache = _cache(process, settings, clock)
+    fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
+    return Predictions(
+        known.catalog,
+        known.keyring,
+        answering=Answering(versions.lanes, fallbacks, cache=cache),
+        recording=recording,
+        mirror=versions.mirror,
+        clock=clock,
+        token_secret=settings.strong_secret(SECRET_FILE),
+    )
+
+
 async def _serve(
     process: Process,
     settings: Settings,
     *,
     known: _Known,
-    recording: Recording,
+    predictions: Predictions,
+    versions: Versions,
     jobs: Spool,
     door: FeedbackDoor,
     admin: RpcServer,
 ) -> None:
     """The public port, last: what it needs is there, and at the end it closes first."""
-    clock = SystemClock()
-    upstream = Upstream(known.directory, clock, rng=Random(), policy=_upstream_policy(settings))  # noqa: S311
-    lanes = Lanes(upstream, clock, slots=settings.upstream_slots)
-    cache = _cache(process, settings, clock)
-    predictions = Predictions(
-        known.catalog,
-        known.keyring,
-        answering=Answering(lanes, Fallbacks(lanes, upstream, clock=clock, cache=cache), cache=cache),
-        recording=recording,
-        clock=clock,
-        token_secret=settings.strong_secret(SECRET_FILE),
-    )
+    clock, server = SystemClock(), _public_server(settings)
     models = Models(known.catalog, known.directory, keyring=known.keyring, not_ready=process.not_ready)
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)
-    server = RpcServer(options=public_options(settings), max_calls=MOST_CALLS, is_shared=settings.share_ports)
     server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)
     server.add(register_raw(FEEDBACK_SERVICE, intake.methods), intake, service=FEEDBACK_SERVICE)
     door_of_jobs = await add_jobs(
         process, settings, predictions=predictions, spool=jobs, public=server, admin=admin, clock=clock
     )
     upkeep = Upkeep(
-        server, models, catalog=known.catalog, directory=known.directory, lanes=lanes, upstream=upstream
+        server,
+        models,
+        catalog=known.catalog,
+        directory=known.directory,
+        lanes=versions.lanes,
+        upstream=versions.upstream,
     )
     await _listen(process, settings, public=server, admin=admin)
     process.spawn("upkeep", upkeep.run)
@@ -255,16 +278,3 @@ async def _listen(process: Process, settings: Settings, *, public: RpcServer, ad
     await process.enter(public.serving(f"{settings.host}:{settings.grpc_port}"))
     if settings.drain_s:
         process.drain_by(Drain(settings, (public, admin)).run)
-
-
-def _upstream_policy(settings: Settings) -> UpstreamPolicy:
-    return UpstreamPolicy(
-        outliers=OutlierPolicy(
-            base_ejection_s=settings.ejection_s, max_ejected_share=settings.max_ejected_share
-        ),
-        circuit=CircuitPolicy(
-            failure_share=settings.circuit_failure_share,
-            min_calls=settings.circuit_min_calls,
-            open_s=settings.circuit_open_s,
-        ),
-    )

@@ -136,6 +136,8 @@ def _route(table: RouteTable) -> Route:
             upstream=arm.upstream,
             role=arm.role,
             weight_ppm=arm.weight_ppm,
+            mirror_ppm=arm.mirror_ppm,
+            max_mirrored_per_s=arm.max_mirrored_per_s,
         )
         for arm in table.arms
     )

@@ -80,15 +80,7 @@ class Lane:
         Raises:
             Overloaded: With the time after which to try again.
         """
-        now_s = self._clock.monotonic_s()
-        refusal = self._policy.admit(
-            contract,
-            rows,
-            level=level,
-            deadline_s=now_s + contract.timeout_s if deadline_s is None else deadline_s,
-            now_s=now_s,
-            slots=self._capacity(contract),
-        )
+        refusal = self._refusal(contract, rows, level=level, deadline_s=deadline_s)
         if refusal is not None:
             _REFUSALS[refusal.reason].inc()
             raise Overloaded(
@@ -96,6 +88,10 @@ class Lane:
                 f"try again in {refusal.retry_after_s:.3f} s",
                 retry_after_s=refusal.retry_after_s,
             )
+
+    def is_crowded(self, contract: Contract, rows: int) -> bool:
+        """Whether a request of the lowest level would be refused now."""
+        return self._refusal(contract, rows, level=priorities.LAST, deadline_s=None) is not None
 
     async def submit(
         self,
@@ -134,6 +130,19 @@ class Lane:
         metrics.QUEUED_ROWS.labels(*labels).set(self._policy.line.rows)
         metrics.SLOTS_BUSY.labels(*labels).set(len(self._policy.running))
         metrics.IN_FLIGHT_LIMIT.labels(*labels).set(self._policy.limit.value)
+
+    def _refusal(
+        self, contract: Contract, rows: int, *, level: int, deadline_s: float | None
+    ) -> admission.Refusal | None:
+        now_s = self._clock.monotonic_s()
+        return self._policy.admit(
+            contract,
+            rows,
+            level=level,
+            deadline_s=now_s + contract.timeout_s if deadline_s is None else deadline_s,
+            now_s=now_s,
+            slots=self._capacity(contract),
+        )
 
     def _capacity(self, contract: Contract) -> int:
         return self._slots * max(1, self._upstream.count_endpoints(contract.model, self.arm))

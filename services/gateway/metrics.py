@@ -77,6 +77,12 @@ UNSENT = Counter("slipway_gateway_unsent_total", "Requests failed in the queue: 
 ABANDONED_CALLS = Counter(
     "slipway_gateway_abandoned_calls_total", "Calls to a version cancelled because all callers had left", _ARM
 )
+SHADOW_MIRRORED = Counter("slipway_shadow_mirrored_total", "Copies that left a record", [*_ARM, "code"])
+SHADOW_SKIPPED = Counter(
+    "slipway_shadow_skipped_total", "Copies not made, or not recorded", [*_ARM, "reason"]
+)
+SHADOW_IN_FLIGHT = Gauge("slipway_shadow_in_flight", "Copies that versions in shadow have not answered")
+SHADOW_SECONDS = Histogram("slipway_shadow_seconds", "One copy, answered or failed", _ARM, buckets=_SECONDS)
 FEEDBACK_ITEMS = Counter("slipway_gateway_feedback_items_total", "Feedback accepted", ["protocol"])
 JOBS_SUBMITTED = Counter("slipway_gateway_jobs_submitted_total", "Jobs accepted", ["priority"])
 JOB_REFUSALS = Counter("slipway_gateway_job_refusals_total", "Jobs refused at submission")

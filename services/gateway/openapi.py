@@ -4,6 +4,8 @@ from typing import Any, Final
 
 from fastapi import FastAPI
 
+from services.gateway.domain.routing import CHOOSABLE
+
 Schema = dict[str, Any]
 
 _ERRORS: Final = {
@@ -118,7 +120,13 @@ def _infer() -> Schema:
         "description": "`respond-async`: taken as a job; its answer is at the Location of the 202.",
         "schema": {"type": "string"},
     }
-    operation["parameters"] = [length, prefer]
+    arm = {
+        "name": "slipway-arm",
+        "in": "header",
+        "description": "For testers: the arm that answers. What it answers proves nothing for a rollout.",
+        "schema": {"enum": list(CHOOSABLE)},
+    }
+    operation["parameters"] = [length, prefer, arm]
     operation["requestBody"] = {
         "required": True,
         "content": {"application/json": json, "application/octet-stream": binary},

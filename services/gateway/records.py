@@ -1,5 +1,6 @@
 """What is kept of a prediction: one record for each answer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -15,13 +16,15 @@ from services.gateway.domain.routing import Arm
 from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
 from slipway.envelope import Outgoing, attributes, encode
-from slipway.topics import PREDICTIONS
+from slipway.topics import PREDICTIONS, SHADOW_PREDICTIONS
 from slipway.v1.predictions_pb2 import (
     PredictionContext,
     PredictionFailed,
     PredictionServed,
+    PredictionShadowed,
     PredictionWithheld,
 )
+from slipway.v1.tensors_pb2 import Payload, Tensor
 
 SOURCE: Final = "gateway"
 _MAX_MESSAGE: Final = 1000
@@ -44,11 +47,22 @@ class Prediction:
     request_id: str
     checked: CheckedInput
     protocol: str
-    is_pinned: bool = False  # the caller named the version
+    is_pinned: bool = False  # the caller named the version or the arm
     degraded: str = ""  # the fallback that answered
     intended_version: str = ""  # in place of which version; empty where none was replaced
     cached: str = ""  # where the answer lay; empty when it was computed
     is_recorded: bool = True  # false: answered without a record, which the spec allows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShadowAnswer:
+    """What a version in shadow made of a copy; without outputs and with a code where it failed."""
+
+    arm: Arm
+    outputs: Columns
+    latency_s: float
+    code: str = ""
+    message: str = ""
 
 
 def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s: float) -> bytes:
@@ -86,6 +100,47 @@ def withheld(prediction: Prediction, *, code: str, message: str, now_s: float, l
     )
 
 
+def shadowed(
+    prediction: Prediction, answer: ShadowAnswer, *, served: Sequence[str], served_s: float, latency_s: float
+) -> bytes:
+    """The record of a copy, packed for the spool.
+
+    Args:
+        prediction: As it was answered.
+        answer: Of the version in shadow.
+        served: What the caller got, as text, row by row.
+        served_s: When.
+        latency_s: Of that answer.
+    """
+    context = prediction.form.about(prediction.caller.tenant, prediction.caller.principal)
+    context.MergeFrom(_own_context(prediction, now_s=served_s, latency_s=latency_s))
+    record = PredictionShadowed(
+        context=context,
+        version=answer.arm.version,
+        digest=answer.arm.digest,
+        latency_s=answer.latency_s,
+        served=served,
+        code=answer.code,
+        message=answer.message[:_MAX_MESSAGE],
+    )
+    if not answer.code:
+        record.payload.CopyFrom(_outputs(prediction, answer.outputs))
+    identity = prediction.prediction_id
+    return pack(
+        encode(SHADOW_PREDICTIONS.name, record, key=identity, event_id=f"{identity}/shadow", source=SOURCE)
+    )
+
+
+def _outputs(prediction: Prediction, columns: Columns) -> Payload:
+    rows, specs = prediction.checked.rows, prediction.contract.signature.outputs
+    return Payload(
+        outputs=[
+            Tensor(name=spec.name, datatype=spec.datatype, shape=(rows, *spec.shape[1:]), raw=raw)
+            for spec, raw in zip(specs, columns, strict=True)
+        ]
+    )
+
+
 def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> PredictionContext:
     """What no other prediction shares."""
     return PredictionContext(
@@ -100,6 +155,7 @@ def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> P
         degraded=prediction.degraded,
         intended_version=prediction.intended_version,
         cache=prediction.cached,
+        pinned=prediction.is_pinned,
     )
 
 

@@ -24,6 +24,7 @@ from slipway.web import Receive, Scope, Send, retry_headers, status_of
 Reply = tuple[int, Headers, bytes]
 Handler = Callable[["_Call"], Awaitable[Reply]]
 
+_ARM: Final = b"slipway-arm"
 _CHALLENGE: Final = (b"www-authenticate", b"Bearer")
 _MESSAGE: Final = metrics.REFUSALS.labels("message")
 
@@ -113,7 +114,10 @@ class Rest:
         except InvalidInput:
             _MESSAGE.inc()
             raise
+        parsed.arm = call.headers.get(_ARM, b"").decode("latin-1")
         if prefers_job(call.headers):
+            if parsed.arm:
+                raise InvalidInput("slipway-arm does not go with a job: name the version in the path")
             return _accepted(self._jobs.submit(caller, parsed, JobOptions()))
         stages.lap(PARSE)
         answer = await self._predictions.answer(caller, parsed, budget_s=None, stages=stages)

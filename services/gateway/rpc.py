@@ -40,6 +40,14 @@ def api_key_of(metadata: Iterable[tuple[str, Any]]) -> str:
     return ""
 
 
+def arm_of(metadata: Iterable[tuple[str, Any]]) -> str:
+    """The role of the arm that a tester chose; empty where nobody did."""
+    for name, value in metadata:
+        if name == "slipway-arm":
+            return str(value)
+    return ""
+
+
 def register_raw(name: str, methods: dict[str, Any]) -> Any:
     """How to add a service whose methods take and give bytes: they see a request before it is parsed."""
 
@@ -75,11 +83,13 @@ class InferenceService:
 
     async def ModelInfer(self, data: bytes, context: Any) -> bytes:
         """Predict."""
+        metadata = context.invocation_metadata()
         try:
             return await self._predictions.infer(
                 data,
-                api_key=api_key_of(context.invocation_metadata()),
+                api_key=api_key_of(metadata),
                 budget_s=context.time_remaining(),
+                arm=arm_of(metadata),
             )
         except SlipwayError as error:
             await context.abort(status_of(error), str(error)[:_LONGEST_DETAILS], retry_metadata(error))

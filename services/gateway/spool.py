@@ -85,6 +85,11 @@ class Spool:
         return self.is_blocked and self._monotonic_s() < self._blocked_until_s
 
     @property
+    def used_share(self) -> float:
+        """How much of its room is used."""
+        return self._total_bytes / self._limit_bytes
+
+    @property
     def is_blocked(self) -> bool:
         """Whether the disk refused what it was given last."""
         return self._blocked_until_s > 0

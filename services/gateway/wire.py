@@ -43,6 +43,7 @@ class InferCall:
     is_raw: bool
     protocol: str = "grpc"
     prediction_id: str = ""  # of a job, which may come twice; else a new one is made
+    arm: str = ""  # the role of the arm that a tester chose; empty leaves the choice to the route
 
 
 # Not frozen, as it is made for every request: that would triple its cost.

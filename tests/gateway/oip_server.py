@@ -1,7 +1,7 @@
 """A small server of the Open Inference Protocol: an upstream for trials, run as a process of its own.
 
     python tests/gateway/oip_server.py PORT MODEL.onnx [--delay-s S] [--row-delay-s S] [--row-cost-s S]
-        [--status CODE] [--typed] [--connection-age-ms MS] [--log FILE]
+        [--status CODE] [--typed] [--nan] [--connection-age-ms MS] [--log FILE]
 
 A delay is waited for by each call, many at a time; a cost by row after row, one at a time.
 
@@ -33,6 +33,7 @@ class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
         self._computing = asyncio.Lock()
         self._status = arguments.status
         self._is_typed = arguments.typed
+        self._is_nan = arguments.nan
         self._log = arguments.log
 
     def _note(self, what: str) -> None:
@@ -58,6 +59,8 @@ class OnnxService(oip_grpc.GRPCInferenceServiceServicer):
             async with self._computing:
                 await asyncio.sleep(self._row_cost_s * len(features))
         label, probabilities = self._session.run(None, {self._session.get_inputs()[0].name: features})
+        if self._is_nan:
+            probabilities = np.full_like(probabilities, np.nan)
         texts = [str(value).encode() for value in label]
         response = oip.ModelInferResponse(
             model_name=request.model_name, model_version=request.model_version, id=request.id
@@ -95,6 +98,7 @@ def main() -> None:
     parser.add_argument("--row-cost-s", type=float, default=0.0, help="of each row, one after the other")
     parser.add_argument("--status", default="", help="answer every call with this status")
     parser.add_argument("--typed", action="store_true", help="answer with contents, not raw")
+    parser.add_argument("--nan", action="store_true", help="answer with probabilities that are no numbers")
     parser.add_argument("--connection-age-ms", type=int, default=0, help="close connections so old")
     parser.add_argument("--log", default="", help="note calls and cancellations here")
     asyncio.run(serve(parser.parse_args()))

@@ -106,3 +106,12 @@ def test_a_missing_or_damaged_file_means_not_known(tmp_path: Path) -> None:
     catalog.restore(tmp_path)
     assert not catalog.is_known
     assert not catalog.models
+
+
+def test_the_arm_in_shadow_keeps_its_limits() -> None:
+    catalog = filled()
+    shadow = Arm(version="2", role="shadow", mirror_ppm=300_000, max_mirrored_per_s=12.5)
+    catalog.apply_route(RouteTable(model="m", epoch=6, salt="s", arms=[shadow]))
+    found = catalog.models["m"].route.shadow
+    assert found is not None
+    assert (found.version, found.mirror_ppm, found.max_mirrored_per_s) == ("2", 300_000, 12.5)

@@ -441,3 +441,14 @@ async def test_the_second_call_is_only_for_single_requests_while_there_is_room()
     for task in tasks:
         task.cancel()
     await until(lambda: it.is_idle)
+
+
+async def test_it_is_crowded_where_the_lowest_level_would_be_refused() -> None:
+    upstream = Upstream()
+    it = lane(upstream)
+    assert not it.is_crowded(CONTRACT, 1)
+    tasks = await started(*(submit(it, float(n)) for n in range(6)))
+    assert it.is_crowded(CONTRACT, 1)
+    upstream.gate.set()
+    await asyncio.gather(*tasks)
+    assert not it.is_crowded(CONTRACT, 1)

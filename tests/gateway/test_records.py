@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,14 +13,14 @@ from services.gateway.domain.contract import contract_of
 from services.gateway.domain.elements import join
 from services.gateway.domain.routing import Arm
 from services.gateway.record_form import RecordForm
-from services.gateway.records import Prediction
+from services.gateway.records import Prediction, ShadowAnswer
 from services.gateway.spool import Spool
 from slipway import envelope
 from slipway.ids import new_id
 from slipway.spec import parse
 from slipway.stats.profile import FeatureProfile
-from slipway.topics import PREDICTIONS
-from slipway.v1.predictions_pb2 import PredictionFailed, PredictionServed
+from slipway.topics import PREDICTIONS, SHADOW_PREDICTIONS
+from slipway.v1.predictions_pb2 import PredictionFailed, PredictionServed, PredictionShadowed
 
 CONTRACT = contract_of(
     parse("""
@@ -129,3 +131,44 @@ def test_a_failure_is_a_record_too(spool: Spool) -> None:
     assert isinstance(message, PredictionFailed)
     assert (event.event_id, message.code, len(message.message)) == (about.prediction_id, "INTERNAL", 1000)
     assert (message.context.version, message.context.principal, message.context.rows) == ("3", "anna", 2)
+
+
+SHADOW = Arm(version="4", digest="e" * 64, upstream="inference", role="shadow", weight_ppm=0)
+
+
+def test_a_copy_is_told_with_the_answer_that_was_given(spool: Spool) -> None:
+    about = prediction(2)
+    answer = ShadowAnswer(arm=SHADOW, outputs=outputs(2), latency_s=0.25)
+    packed = records.shadowed(about, answer, served=["1", "0"], served_s=NOW_S, latency_s=0.5)
+    event = read_back(packed, spool)
+    message: PredictionShadowed = event.message
+    assert (event.topic, event.key) == (SHADOW_PREDICTIONS.name, about.prediction_id)
+    assert event.event_id == f"{about.prediction_id}/shadow"
+    context = message.context
+    assert (context.prediction_id, context.version, context.arm) == (about.prediction_id, "3", "canary")
+    assert (context.route_epoch, context.unit, context.latency_s, context.rows) == (7, "u", 0.5, 2)
+    assert context.served_at.ToMilliseconds() == 1_700_000_000_250
+    assert (message.version, message.digest, message.latency_s) == ("4", "e" * 64, 0.25)
+    assert (list(message.served), message.code) == (["1", "0"], "")
+    assert [(t.name, list(t.shape), t.raw) for t in message.payload.outputs] == [
+        ("label", [2], outputs(2)[0]),
+        ("probabilities", [2, 2], outputs(2)[1]),
+    ]
+    assert not message.payload.inputs
+
+
+def test_a_copy_that_failed_tells_why_and_has_no_payload(spool: Spool) -> None:
+    answer = ShadowAnswer(arm=SHADOW, outputs=(), latency_s=2.0, code="INTERNAL", message="x" * 5000)
+    packed = records.shadowed(prediction(1), answer, served=["1"], served_s=NOW_S, latency_s=0.5)
+    message: PredictionShadowed = read_back(packed, spool).message
+    assert (message.code, len(message.message), message.HasField("payload")) == ("INTERNAL", 1000, False)
+
+
+@pytest.mark.parametrize("is_pinned", [True, False])
+def test_a_record_tells_whether_the_caller_chose_the_version(spool: Spool, is_pinned: bool) -> None:
+    about = replace(prediction(1), is_pinned=is_pinned)
+    packed = [
+        records.served(about, outputs(1), now_s=NOW_S, latency_s=0.1),
+        records.failed(about, code="INTERNAL", message="", now_s=NOW_S, latency_s=0.1),
+    ]
+    assert [read_back(data, spool).message.context.pinned for data in packed] == [is_pinned] * 2

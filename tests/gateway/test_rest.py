@@ -328,3 +328,16 @@ async def test_other_wishes_are_not_for_us(client: httpx.AsyncClient, behind: Be
     answer = await client.post(INFER, json={"inputs": [INPUT]}, headers={"prefer": "wait=10"})
     assert answer.status_code == 200
     assert behind.jobs.taken == []
+
+
+async def test_a_tester_chooses_the_arm_by_a_header(client: httpx.AsyncClient, behind: Behind) -> None:
+    for headers in ({"slipway-arm": "canary"}, {}):
+        assert (await client.post(INFER, json={"inputs": [INPUT]}, headers=headers)).status_code == 200
+    assert [call.arm for call in behind.predictions.calls] == ["canary", ""]
+
+
+async def test_an_arm_does_not_go_with_a_job(client: httpx.AsyncClient, behind: Behind) -> None:
+    headers = {"slipway-arm": "canary", "prefer": "respond-async"}
+    answer = await client.post(INFER, json={"inputs": [INPUT]}, headers=headers)
+    assert (answer.status_code, "name the version" in answer.json()["error"]) == (400, True)
+    assert behind.jobs.taken == []

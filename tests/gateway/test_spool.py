@@ -328,3 +328,10 @@ def test_a_full_file_system_refuses_and_recovers_by_itself(disk: Path) -> None:
 
 def test_positions_are_ordered() -> None:
     assert Position(1, 500) < Position(2, 0) < Position(2, 1)
+
+
+def test_tells_how_much_of_its_room_is_used(tmp_path: Path) -> None:
+    spool = opened(tmp_path, limit=10_000)
+    assert spool.used_share == 0
+    spool.append([message(1, size=1000)])
+    assert 0.2 < spool.used_share < 0.25

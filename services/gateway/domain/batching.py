@@ -6,6 +6,8 @@ from itertools import accumulate, pairwise
 from math import inf, prod
 from typing import Final
 
+import numpy as np
+
 from services.gateway.domain.cost_model import CostModel
 from services.gateway.domain.elements import element_ends
 from services.gateway.domain.failures import ArmFailed
@@ -145,6 +147,8 @@ def _split_tensor(
     bounds = _text_bounds(raw, ends) if datatype == "BYTES" else _fixed_bounds(raw, ends, spec=spec)
     if bounds is None:
         raise ArmFailed(f"the version answered {len(raw)} bytes of {spec.name!r} for {ends[-1]} rows")
+    if datatype == "FP32" and not np.isfinite(np.frombuffer(raw, dtype="<f4")).all():
+        raise ArmFailed(f"the version answered NaN or infinity in {spec.name!r}")
     return [raw[start:end] for start, end in pairwise(bounds)]
 
 

@@ -2,10 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Final
-
-from prometheus_client import Counter
 
 from services.gateway import metrics, records, wire
 from services.gateway.answering import Answering, Question
@@ -16,10 +13,12 @@ from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.priorities import level_of
-from services.gateway.domain.routing import Arm, arm_of_version, choose
+from services.gateway.domain.routing import Arm, Route, arm_of_role, arm_of_version, choose
 from services.gateway.keyring import KeyRing
+from services.gateway.mirroring import Mirror
 from services.gateway.recording import Recording
 from services.gateway.records import Prediction
+from services.gateway.refusing import Refusing
 from services.gateway.stages import (
     AUTHENTICATE,
     CHECK,
@@ -39,30 +38,13 @@ from slipway.ids import new_id
 from slipway.rpc import status_of
 from slipway.signature import TensorSpec
 
-
-class _Refusing:
-    """Counts a SlipwayError that leaves the block as one refusal; cheaper than a generator."""
-
-    def __init__(self, reason: str) -> None:
-        self._counter: Counter = metrics.REFUSALS.labels(reason)
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if isinstance(error, SlipwayError):
-            self._counter.inc()
-
-
-_KEY: Final = _Refusing("key")
-_MESSAGE: Final = _Refusing("message")
-_MODEL: Final = _Refusing("model")
-_INPUT: Final = _Refusing("input")
-_ROUTE: Final = _Refusing("route")
-_SPOOL_FULL: Final = _Refusing("spool_full")
-_RECORDING: Final = _Refusing("recording")
+_KEY: Final = Refusing("key")
+_MESSAGE: Final = Refusing("message")
+_MODEL: Final = Refusing("model")
+_INPUT: Final = Refusing("input")
+_ROUTE: Final = Refusing("route")
+_SPOOL_FULL: Final = Refusing("spool_full")
+_RECORDING: Final = Refusing("recording")
 
 
 class Predictions:
@@ -75,6 +57,7 @@ class Predictions:
         *,
         answering: Answering,
         recording: Recording,
+        mirror: Mirror,
         clock: Clock,
         token_secret: bytes,
     ) -> None:
@@ -82,6 +65,7 @@ class Predictions:
         self._keyring = keyring
         self._answering = answering
         self._recording = recording
+        self._mirror = mirror
         self._clock = clock
         self._token_secret = token_secret
         self._sampler = StageSampler()
@@ -99,13 +83,14 @@ class Predictions:
         """The stopwatch of a request that has just come."""
         return self._sampler.begin()
 
-    async def infer(self, data: bytes, *, api_key: str, budget_s: float | None) -> bytes:
+    async def infer(self, data: bytes, *, api_key: str, budget_s: float | None, arm: str = "") -> bytes:
         """Answer one serialized ModelInferRequest with a serialized ModelInferResponse.
 
         Args:
             data: The serialized request.
             api_key: As sent; may be empty.
             budget_s: Time left by the transport's deadline, if there is one.
+            arm: The role of the arm that the caller chose; empty leaves the choice to the route.
         Raises:
             SlipwayError: Refused, or the version failed; said in words for the caller.
         """
@@ -114,6 +99,7 @@ class Predictions:
         stages.lap(AUTHENTICATE)
         with _MESSAGE:
             call = wire.read_call(data)
+        call.arm = arm
         stages.lap(PARSE)
         reply = wire.write_answer(await self.answer(caller, call, budget_s=budget_s, stages=stages))
         stages.lap(SERIALIZE)
@@ -150,6 +136,7 @@ class Predictions:
             raise
         self._count(prediction, latency_s)
         stages.lap(RECORD)
+        self._mirror.offer(prediction, columns, route=question.model.route, latency_s=latency_s)
         return Answer(
             model=call.model,
             version=prediction.arm.version,
@@ -172,8 +159,7 @@ class Predictions:
             check_inputs(model.contract, call.tensors)
             check_outputs(model.contract, call.outputs)
         with _ROUTE:
-            if call.version:
-                arm_of_version(model.route, call.version)
+            _named_arm(model.route, call)
 
     def _admit(self, caller: ApiKey, call: InferCall, *, budget_s: float | None, stages: Stages) -> Question:
         """What is asked, whether it may be, which arm answers, and until when."""
@@ -222,7 +208,7 @@ class Predictions:
             business_key=call.business_key,
             request_id=call.request_id,
             checked=checked,
-            is_pinned=bool(call.version),
+            is_pinned=bool(call.version or call.arm),
             protocol=call.protocol,
         )
 
@@ -285,9 +271,13 @@ def _chosen(
 
 
 def _arm(model: Model, call: InferCall, prediction_id: str) -> Arm:
-    if call.version:
-        return arm_of_version(model.route, call.version)
-    return choose(model.route, call.unit or prediction_id)
+    return _named_arm(model.route, call) or choose(model.route, call.unit or prediction_id)
+
+
+def _named_arm(route: Route, call: InferCall) -> Arm | None:
+    if call.arm:
+        return arm_of_role(route, call.arm, version=call.version)
+    return arm_of_version(route, call.version) if call.version else None
 
 
 def _owner(caller: ApiKey) -> tokens.Owner:

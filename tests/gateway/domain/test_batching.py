@@ -140,3 +140,11 @@ def test_an_answer_against_the_signature_is_the_arms_failure(
 ) -> None:
     with pytest.raises(ArmFailed, match=why):
         split_answer(OUTPUTS, answer, rows=[1, 1])
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_is_the_arms_failure(number: float) -> None:
+    numbers = np.array([[0.5, 0.5], [0.5, number]], dtype="<f4").tobytes()
+    answer = {"label": ("BYTES", join([b"1", b"0"])), "probabilities": ("FP32", numbers)}
+    with pytest.raises(ArmFailed, match="NaN or infinity in 'probabilities'"):
+        split_answer(OUTPUTS, answer, rows=[1, 1])
