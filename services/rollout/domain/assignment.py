@@ -53,6 +53,4 @@ def assignment(position: Position, *, version: str, route_epoch: int) -> Assignm
         return None
     share = ppm / WHOLE_PPM
     shares = (*(share,) * (len(rivals) + 1), max(0.0, 1 - share * (len(rivals) + 1)))
-    return Assignment(
-        shares=shares, arm=versions.index(version), versions=versions, is_present=is_present
-    )
+    return Assignment(shares=shares, arm=versions.index(version), versions=versions, is_present=is_present)

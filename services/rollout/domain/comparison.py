@@ -6,7 +6,7 @@ from typing import Final
 from services.rollout.domain import arms_seen, evidence_table, label_coverage, sample_ratio, slow_line
 from services.rollout.domain.arms_seen import NO_ARMS, Arms, Question
 from services.rollout.domain.assignment import Assignment
-from services.rollout.domain.evidence_table import EvidenceTable
+from services.rollout.domain.evidence_table import NO_TABLE, EvidenceTable
 from services.rollout.domain.label_coverage import Coverage
 from services.rollout.domain.measurement import Learned, learned_value, natural, served_value
 from services.rollout.domain.observation import Observation
@@ -32,7 +32,7 @@ class Comparison:
         arm_units: Units that are in `arms`.
     """
 
-    table: EvidenceTable = EvidenceTable()
+    table: EvidenceTable = NO_TABLE
     ratio: SampleRatio | None = None
     units: UnitCap = NO_UNITS
     coverage: Coverage | None = None
@@ -147,9 +147,7 @@ def _served(coverage: Coverage | None, seen: Observation, draw: Assignment, poli
     return label_coverage.add_served(begun, seen.served_s, is_canary=draw.is_canary, share=share)
 
 
-def _measured(
-    comparison: Comparison, seen: Observation, draw: Assignment, policy: Policy
-) -> EvidenceTable:
+def _measured(comparison: Comparison, seen: Observation, draw: Assignment, policy: Policy) -> EvidenceTable:
     measured: list[tuple[Rule, Measurement]] = []
     for rule in policy.rules:
         if rule.is_paired or rule.definition.needs_label:
@@ -186,7 +184,5 @@ def _in_arms(
     arm_units, is_first = admit(comparison.arm_units, unit)
     if not is_first:
         return replace(comparison, arm_units=arm_units)
-    arms = arms_seen.observe(
-        comparison.arms, draw, natural(question.metric, value), question=question
-    )
+    arms = arms_seen.observe(comparison.arms, draw, natural(question.metric, value), question=question)
     return replace(comparison, arms=arms, arm_units=arm_units)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from services.rollout.domain import rule_evidence
 from services.rollout.domain.finding import Finding, find
@@ -19,6 +20,9 @@ class EvidenceTable:
     def of(self, name: str) -> RuleEvidence:
         """What a rule saw; nothing yet if it is new."""
         return dict(self.rows).get(name, RuleEvidence())
+
+
+NO_TABLE: Final = EvidenceTable()
 
 
 def begin(rules: Sequence[Rule]) -> EvidenceTable:

@@ -5,7 +5,7 @@ The numbers of `METRICS`: 1 for a bad event and 0 otherwise, or the metric's own
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite, log
+from math import isclose, isfinite, log
 from typing import Final
 
 from services.rollout.domain.observation import Observation
@@ -15,6 +15,7 @@ from slipway.spec_sections import Slice
 
 _BROKEN: Final = ("failed", "malformed")
 _LEAST_PROBABILITY: Final = 1e-15  # as scikit-learn has long cut it; log_loss is then at most 34.5
+_FLOAT32: Final = 1e-6  # records carry numbers in 32 bits
 _WORST_BRIER: Final = 2.0
 
 
@@ -43,9 +44,7 @@ class Learned:
     is_label: bool = True
 
 
-def served_value(
-    metric: str, seen: Observation, *, slow: SlowLine, cpus_per_replica: float
-) -> float | None:
+def served_value(metric: str, seen: Observation, *, slow: SlowLine, cpus_per_replica: float) -> float | None:
     """A metric of an answered request; None where it has none, or the metric is known only later."""
     is_broken = seen.outcome in _BROKEN
     if metric == "error_rate":
@@ -94,7 +93,9 @@ def is_in_slice(part: Slice, value: str | float) -> bool:
     if part.range is not None:
         low, high = part.range
         return not isinstance(value, str) and low <= value <= high
-    return value == part.equals
+    if isinstance(value, str) or not isinstance(part.equals, float):
+        return value == part.equals
+    return isclose(value, part.equals, rel_tol=_FLOAT32)
 
 
 def natural(metric: str, value: float) -> float:

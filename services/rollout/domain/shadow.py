@@ -14,6 +14,7 @@ class ShadowSeen:
     """One copy's record.
 
     Attributes:
+        compared: Rows of which both versions' answers are known.
         answers: Per row, as text; empty where it failed, or for regressors.
         agreed: Rows for which both versions said the same.
         unit: The sticky unit; empty: the request is its own.
@@ -27,9 +28,11 @@ class ShadowSeen:
     rows: int
     latency_s: float
     outcome: Answered
+    compared: int = 0
     agreed: int = 0
     answers: tuple[str, ...] = ()
     unit: str = ""
+    is_pinned: bool = False
     reason: str = ""
 
 
@@ -76,7 +79,7 @@ def observe(tally: ShadowTally, seen: ShadowSeen) -> ShadowTally:
         failed=tally.failed + (seen.outcome == "failed"),
         malformed=tally.malformed + (seen.outcome == "malformed"),
         slow=tally.slow + (seen.outcome == "slow"),
-        compared=tally.compared + len(seen.answers),
+        compared=tally.compared + seen.compared,
         agreed=tally.agreed + seen.agreed,
         reason=seen.reason or tally.reason,
         latency=tally.latency if is_broken else observe_latency(tally.latency, seen.latency_s),

@@ -12,6 +12,7 @@ from services.rollout.domain.latency_line import LatencyLine
 
 EVERY: Final = 50
 QUANTILES: Final = (0.5, 0.9, 0.99)
+_NO_LATENCIES: Final = LatencyLine()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class SlowLine:
         cuts_s: Per quantile of QUANTILES; empty before the first EVERY latencies.
     """
 
-    line: LatencyLine = LatencyLine()
+    line: LatencyLine = _NO_LATENCIES
     fresh: tuple[float, ...] = ()
     cuts_s: tuple[float, ...] = ()
 

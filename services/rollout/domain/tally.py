@@ -131,9 +131,7 @@ def begin_rollout(rollout_id: str) -> Tally:
 
 def begin_step(tally: Tally, state: State) -> Tally:
     """Count the rows of the step from 0; what is known of the arms stays."""
-    fresh = replace(
-        tally, step_rows=0, step_canary_rows=0, comparison=compared.begin_step(tally.comparison)
-    )
+    fresh = replace(tally, step_rows=0, step_canary_rows=0, comparison=compared.begin_step(tally.comparison))
     if state is not State.BAKE:
         return fresh
     champion = tally.champion
@@ -145,7 +143,9 @@ def begin_step(tally: Tally, state: State) -> Tally:
 def fitted(tally: Tally, policy: Policy) -> Tally:
     """The tally with a place for each rule of the policy."""
     table = evidence_table.fitted(tally.table, policy.rules)
-    return tally if table is tally.table else replace(tally, comparison=replace(tally.comparison, table=table))
+    return (
+        tally if table is tally.table else replace(tally, comparison=replace(tally.comparison, table=table))
+    )
 
 
 def is_counted(tally: Tally, source: str, offset: int) -> bool:
@@ -155,9 +155,11 @@ def is_counted(tally: Tally, source: str, offset: int) -> bool:
 
 def pass_over(tally: Tally, source: str, offset: int) -> Tally:
     """Note that a record was read; it says nothing."""
-    offsets = dict(tally.offsets)
-    offsets[source] = offset
-    return replace(tally, offsets=tuple(sorted(offsets.items())))
+    return replace(tally, offsets=_reached(tally, source, offset))
+
+
+def _reached(tally: Tally, source: str, offset: int) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted({**dict(tally.offsets), source: offset}.items()))
 
 
 def arms_seen(tally: Tally) -> Mapping[str, ArmSeen]:
@@ -176,11 +178,9 @@ def observe(
         position: Of the live rollout.
         policy: Of its rules; None counts without any.
     """
-    offsets = dict(tally.offsets)
-    if observation.offset <= offsets.get(observation.source, -1):
+    if is_counted(tally, observation.source, observation.offset):
         return tally
-    offsets[observation.source] = observation.offset
-    place = tuple(sorted(offsets.items()))
+    place = _reached(tally, observation.source, observation.offset)
     shares = dict(position.share_by_epoch)
     subject = position.subject
     says_nothing = observation.outcome == "ignored" or observation.is_pinned
@@ -213,7 +213,8 @@ def observe_shadow(tally: Tally, seen: ShadowSeen, position: Position) -> Tally:
     if is_counted(tally, seen.source, seen.offset):
         return tally
     passed = pass_over(tally, seen.source, seen.offset)
-    if not is_shadow_of(position, version=seen.version, route_epoch=seen.route_epoch):
+    is_ours = is_shadow_of(position, version=seen.version, route_epoch=seen.route_epoch)
+    if seen.is_pinned or not is_ours:
         return passed
     is_present = position.state == "SHADOW" and seen.route_epoch >= position.step_epoch
     rows = seen.rows if is_present and seen.outcome in ("good", "slow") else 0

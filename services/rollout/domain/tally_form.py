@@ -35,7 +35,10 @@ def to_plain(tally: Tally) -> dict[str, Any]:
         "slow_second": tally.slow_second,
         "offsets": tally.offsets,
         "comparison": _comparison(tally.comparison),
-        "shadow": {**asdict(replace(tally.shadow, latency=SlowLine())), "latency": _slow(tally.shadow.latency)},
+        "shadow": {
+            **asdict(replace(tally.shadow, latency=SlowLine())),
+            "latency": _slow(tally.shadow.latency),
+        },
         "late": asdict(tally.late),
         "history": asdict(tally.history),
     }
@@ -71,7 +74,9 @@ def new_blocks(before: Tally, after: Tally) -> Iterator[tuple[str, int, bytes]]:
 def forgotten_filters(before: Tally, after: Tally) -> list[str]:
     """Filters that were begun anew, whose old blocks must go."""
     now = dict(_caps(after.comparison))
-    return [name for name, cap in _caps(before.comparison) if cap.blocks and not now.get(name, NO_UNITS).blocks]
+    return [
+        name for name, cap in _caps(before.comparison) if cap.blocks and not now.get(name, NO_UNITS).blocks
+    ]
 
 
 def with_blocks(tally: Tally, blocks: Mapping[str, Mapping[int, bytes]]) -> Tally:
