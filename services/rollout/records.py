@@ -26,7 +26,7 @@ from slipway.v1.predictions_pb2 import (
 Classes = tuple[tuple[str, int], ...]
 
 _LABEL: Final = "label"
-_ABSTAINED: Final = ("abstained", "BOOL")
+_ABSTAINED: Final = "abstained"
 _FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 # The client went away: nothing the version did.
 _IGNORED_CODES: Final = frozenset({"CANCELLED"})
@@ -154,7 +154,7 @@ class Answers:
                     raise InvalidInput(f"the answer {min(unknown)!r} is not one of the spec's classes")
             elif tensor.datatype in _FLOATS and any(value != value for value in values):
                 raise InvalidInput(f"output {tensor.name} has NaN")
-            elif (tensor.name, tensor.datatype) == _ABSTAINED:
+            elif tensor.datatype == "BOOL" and tensor.name == _ABSTAINED:
                 answer = Answer(answer.classes, answer.texts, any(values))
         return answer
 

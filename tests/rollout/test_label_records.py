@@ -51,7 +51,8 @@ def test_a_label_says_how_wrong_an_answer_was() -> None:
     assert learned is not None
     assert (learned.source, learned.offset, learned.version, learned.route_epoch) == ("labels/2", 7, "2", 5)
     assert (learned.served_s, learned.known_s, learned.unit) == (1000, 1010, "ann")
-    assert (learned.values["accuracy"], learned.values["brier"]) == (1.0, pytest.approx(2 * 0.75**2))
+    assert learned.values["accuracy"] == 1.0
+    assert learned.values["brier"] == pytest.approx(2 * 0.75**2)
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,13 @@ def test_what_says_nothing_about_an_arm(message: Any) -> None:
 
 def test_a_regressor_has_no_right_or_wrong() -> None:
     assert _learned(_label(), REGRESSOR) is None
+
+
+def test_without_slices_no_input_is_read() -> None:
+    plain = of_spec(spec.parse(SPEC[: SPEC.index("rollout:")].replace("FEATURE", "{name: b}")))
+    learned = _learned(_label(Tensor(name="features", datatype="FP32", shape=[9], raw=b"x")), plain)
+    assert learned is not None
+    assert learned.slices == ()
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Which arms a request could have gone to, by how much chance, and to which one it went."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from services.rollout.domain.position import Position
@@ -42,15 +43,20 @@ class Assignment:
 
 def assignment(position: Position, *, version: str, route_epoch: int) -> Assignment | None:
     """The draw of a request; None where there was nothing to draw, or the version was no arm of it."""
-    ppm = dict(position.share_by_epoch).get(route_epoch, 0)
     subject, champion = position.subject, position.champion
-    if not 0 < ppm < WHOLE_PPM or subject is None or champion is None:
+    if subject is None or champion is None:
         return None
     is_present = route_epoch >= position.step_epoch
-    rivals = tuple(r.version for r in position.rivals) if is_present and position.state == "AB" else ()
-    versions = (subject.version, *rivals, champion.version)
-    if version not in versions:
+    rivals = position.rivals if is_present and position.state == "AB" else ()
+    versions = (subject.version, *(rival.version for rival in rivals), champion.version)
+    ppm = dict(position.share_by_epoch).get(route_epoch, 0)
+    return _draw(ppm, versions, version=version, is_present=is_present)
+
+
+@lru_cache(maxsize=4096)  # few draws differ, and each prediction asks for one
+def _draw(ppm: int, versions: tuple[str, ...], *, version: str, is_present: bool) -> Assignment | None:
+    if not 0 < ppm < WHOLE_PPM or version not in versions:
         return None
-    share = ppm / WHOLE_PPM
-    shares = (*(share,) * (len(rivals) + 1), max(0.0, 1 - share * (len(rivals) + 1)))
+    share, others = ppm / WHOLE_PPM, len(versions) - 1
+    shares = (*(share,) * others, max(0.0, 1 - share * others))
     return Assignment(shares=shares, arm=versions.index(version), versions=versions, is_present=is_present)

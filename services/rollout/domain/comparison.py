@@ -60,13 +60,14 @@ def add_served(
     else:
         if policy.needs_labels and seen.outcome in ("good", "slow"):
             coverage = _served(coverage, seen, draw, policy)
-        is_champions = not draw.is_canary and seen.is_computed and seen.outcome in ("good", "slow")
+        draws_line = policy.needs_line and not draw.is_canary and seen.is_computed
+        draws_line = draws_line and seen.outcome in ("good", "slow")
         counted = Comparison(
             table=_measured(comparison, seen, draw, policy) if policy.rules else comparison.table,
             ratio=ratio,
             units=units,
             coverage=coverage,
-            slow=_line(comparison.slow, seen) if is_champions else comparison.slow,
+            slow=_line(comparison.slow, seen) if draws_line else comparison.slow,
             arms=comparison.arms,
             arm_units=comparison.arm_units,
         )

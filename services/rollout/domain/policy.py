@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from services.rollout.domain.rule import Rule, check_rule
+from services.rollout.domain.rule import METRICS, Rule, check_rule
 from slipway.errors import InvalidInput
 from slipway.spec import Spec
-from slipway.spec_rollout import LATE_METRICS
 from slipway.spec_sections import Rollout, Slice, Step
 from slipway.spec_sections import Rule as RuleSpec
 
@@ -23,6 +22,9 @@ class Policy:
         slices: By `Rule.slice_name`.
         features: In the order of the spec, in which a whole row of numbers comes.
         classes: In the order of the probabilities; empty for regressors.
+        needs_pairs: A rule asks who of two versions was right on the same request.
+        needs_labels: A rule, or the metric of an A/B step, is known only later.
+        needs_line: One of them asks which requests are slow.
     """
 
     rollout: Rollout
@@ -32,6 +34,9 @@ class Policy:
     is_classifier: bool = True
     classes: tuple[str, ...] = ()
     cpus_per_replica: float = 0.1
+    needs_pairs: bool = False
+    needs_labels: bool = False
+    needs_line: bool = False
 
     def rules_of(self, step: int) -> tuple[Rule, ...]:
         """The rules that decide in a step; none outside of the steps."""
@@ -45,17 +50,6 @@ class Policy:
         """The kind of a step; empty outside of the steps."""
         return self.rollout.steps[step].kind if 0 <= step < len(self.rollout.steps) else ""
 
-    @property
-    def needs_pairs(self) -> bool:
-        """Whether a rule asks who of two versions was right on the same request."""
-        return any(rule.is_paired for rule in self.rules)
-
-    @property
-    def needs_labels(self) -> bool:
-        """Whether a rule, or the metric of an A/B step, is known only later."""
-        rules = any(rule.definition.needs_label and not rule.is_paired for rule in self.rules)
-        return rules or any(step.metric in LATE_METRICS for step in self.rollout.steps)
-
 
 def of_spec(spec: Spec) -> Policy:
     """The policy of a spec.
@@ -63,14 +57,20 @@ def of_spec(spec: Spec) -> Policy:
     Raises:
         InvalidInput: A rule that could never be judged, or that no step looks at.
     """
+    rules = tuple(check_rule(_rule(rule)) for rule in spec.rollout.rules)
+    compared = {rule.metric for rule in rules if not rule.is_paired}
+    compared |= {step.metric for step in spec.rollout.steps if step.metric is not None}
     policy = Policy(
         rollout=spec.rollout,
-        rules=tuple(check_rule(_rule(rule)) for rule in spec.rollout.rules),
+        rules=rules,
         slices={_slice_name(r.slice): r.slice for r in spec.rollout.rules if r.slice is not None},
         features=spec.feature_names,
         is_classifier=spec.is_classifier,
         classes=spec.label.classes if spec.is_classifier else (),
         cpus_per_replica=spec.serving.cpus_per_replica,
+        needs_pairs=any(rule.is_paired for rule in rules),
+        needs_labels=any(METRICS[metric].needs_label for metric in compared),
+        needs_line=any(METRICS[metric].quantile for metric in compared),
     )
     for what in _problems(policy):
         raise InvalidInput(f"model spec: rollout: {what}")

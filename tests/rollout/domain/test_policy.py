@@ -51,13 +51,14 @@ def test_each_step_has_the_rules_that_fit_it() -> None:
 
 def test_a_policy_without_rules_waits_for_nothing() -> None:
     it = policy(SPEC[: SPEC.index("rollout:")])
-    assert (it.rules, it.needs_pairs, it.needs_labels) == ((), False, False)
+    assert (it.rules, it.needs_pairs, it.needs_labels, it.needs_line) == ((), False, False, False)
     assert len(it.rollout.steps) == 2
 
 
 def test_the_metric_of_an_ab_step_may_be_what_waits_for_labels() -> None:
     text = SPEC[: SPEC.index("  rules:")].replace(", rules: [errors, answers]", "")
-    assert policy(text).needs_labels
+    assert (policy(text).needs_labels, policy(text).needs_line) == (True, False)
+    assert policy(text.replace("metric: acceptance", "metric: latency_p90")).needs_line
 
 
 def test_a_regressor_has_no_classes() -> None:
