@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from services.rollout.consumer import candidate_loop, prediction_loop
+from services.rollout.consumer import candidate_loop, label_loop, prediction_loop, shadow_loop
 from services.rollout.control import Control
 from services.rollout.directory import Directory
 from services.rollout.driver import Driver
+from services.rollout.evidence_handlers import ripen
 from services.rollout.lease import Lease
 from services.rollout.reconcile import reconcile
 from services.rollout.rpc import RolloutControl
@@ -42,8 +43,10 @@ async def build(process: Process, settings: Settings) -> None:
     directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel), token=token)
 
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
-    candidates = candidate_loop(control, producer, settings)
-    predictions = prediction_loop(control, producer, settings)
+    loops = [
+        loop(control, producer, settings)
+        for loop in (candidate_loop, prediction_loop, label_loop, shadow_loop)
+    ]
 
     async def lead(stop: asyncio.Event) -> None:
         if not await _taken(lease, stop):
@@ -52,15 +55,16 @@ async def build(process: Process, settings: Settings) -> None:
         driver = Driver(control, directory, registry)
         async with asyncio.TaskGroup() as group:
             group.create_task(reconcile(control, settings.kafka_bootstrap, stop=stop))
-            group.create_task(candidates.run(stop))
-            group.create_task(predictions.run(stop))
+            for loop in loops:
+                group.create_task(loop.run(stop))
+            group.create_task(ripen(control, stop))
             group.create_task(driver.run(stop))
 
     process.spawn("relay", relay.run)
     process.spawn("lease", lease.run)
     process.spawn("lead", lead)
     process.ready_when("lease", lambda: control.is_leading)
-    process.ready_when("consumers", lambda: candidates.is_ready and predictions.is_ready)
+    process.ready_when("consumers", lambda: all(loop.is_ready for loop in loops))
 
     server = _server(RolloutControl(control, registry), token)
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))

@@ -7,14 +7,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from services.rollout import metrics
+from services.rollout.chronicle import point_of, with_point
 from services.rollout.domain import tally as tallies
+from services.rollout.domain.finding import Finding
 from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.policy import Policy, of_spec
 from services.rollout.domain.position import START, Position, apply, fold
 from services.rollout.domain.state_machine import State, Trigger, next_state
 from services.rollout.domain.tally import WHOLE_PPM, Tally
+from services.rollout.evidence_store import clear_evidence, load_evidence, write_evidence, write_point
 from services.rollout.messages import outgoing_event, outgoing_routes, to_event, to_routes
 from services.rollout.rows import Candidate, SpecRow
-from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry, write_tally
+from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry
+from services.rollout.unsaved import Unsaved
 from slipway import outbox, spec
 from slipway.clock import Clock
 from slipway.errors import NotFound, Unavailable
@@ -34,6 +39,8 @@ class Model:
     position: Position = START
     last: LogEntry | None = None
     tally: Tally = field(default_factory=Tally)
+    unsaved: Unsaved = field(default_factory=Unsaved)
+    last_findings: tuple[Finding, ...] = ()
     waiting: Candidate | None = None
     profiles: dict[str, bytes] = field(default_factory=dict)
     is_stale: bool = False
@@ -43,6 +50,11 @@ class Model:
     def name(self) -> str:
         """The model's name."""
         return self.row.model
+
+    @property
+    def policy(self) -> Policy:
+        """What the spec asks of a version."""
+        return of_spec(self.spec)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,16 +166,29 @@ class Control:
         now_s = self.clock.now_s()
         entry = self._entry(model, move, now_s=now_s)
         position = apply(model.position, entry)
-        counted = _tally_after(entry, model.tally if tally is None else tally)
+        seen = model.tally if tally is None else tally
+        point = point_of(seen, model.policy, model.position, now_s=now_s)
+        is_ours = model.position.is_live
+        counted = _tally_after(entry, with_point(seen, point) if is_ours else seen)
         champion = position.champion.version if position.champion else ""
         event = to_event(entry, tenant=model.row.tenant, champion_version=champion)
         routes = to_routes(model.row, position, profiles=model.profiles, written_at_s=entry.at_s)
         async with self.store.writing(self.writer) as connection:
             await write_entry(connection, entry, champion_version=champion)
-            await write_tally(connection, model.name, tally=counted)
+            if is_ours:
+                await write_point(connection, model.name, tally=seen, point=point)
+            await write_evidence(
+                connection, model.name, before=model.tally, after=counted, unsaved=model.unsaved
+            )
+            if not position.is_live:
+                await clear_evidence(connection, model.name)
             await _write_candidates(connection, model, move, now_s=now_s)
             await outbox.put(connection, [outgoing_routes(routes), outgoing_event(event)])
         model.position, model.tally, model.last = position, counted, entry
+        if position.is_live:
+            model.unsaved.written()
+        else:
+            model.unsaved.reset()
         if move.candidate or move.drop_waiting:
             model.waiting = None
         self.relay.wake()
@@ -200,7 +225,8 @@ class Control:
         model.last = entries[-1] if entries else None
         stored = await self.store.load_tally(model.name)
         is_own = stored is not None and stored.rollout_id == model.position.rollout_id
-        model.tally = stored if stored and is_own else tallies.begin_rollout(model.position.rollout_id)
+        counted = stored if stored and is_own else tallies.begin_rollout(model.position.rollout_id)
+        model.tally, model.unsaved = await load_evidence(self.store, model.name, counted)
         model.waiting = await self.store.load_waiting(model.name)
         model.profiles = await self.store.load_profiles(model.name)
         model.is_stale = False

@@ -8,11 +8,12 @@ from services.rollout import metrics
 from services.rollout.control import Control, Model, Move, report_evidence
 from services.rollout.domain.decision import Decision, decide, is_decisive
 from services.rollout.domain.log_entry import Version
+from services.rollout.domain.observation import Observation
 from services.rollout.domain.state_machine import Trigger
-from services.rollout.domain.tally import Tally, observe
+from services.rollout.domain.tally import Tally, fitted, is_counted, observe, pass_over
 from services.rollout.records import Answers, ArmRecord
 from services.rollout.rows import Candidate
-from services.rollout.store import write_tally
+from services.rollout.saving import save_counts
 from slipway.envelope import Event
 from slipway.errors import Conflict, InvalidInput
 from slipway.ids import new_id
@@ -181,27 +182,54 @@ async def take_predictions(control: Control, records: Sequence[ArmRecord]) -> bo
 
 async def _count(control: Control, model: Model, records: Sequence[ArmRecord]) -> None:
     """Fold the records into the counts; save those with their offsets, and each move they cause."""
-    tally, answers, duplicates, is_first = model.tally, Answers(model.spec), 0, True
+    policy, answers = model.policy, Answers(model.spec)
+    tally, duplicates, is_first = fitted(model.tally, policy), 0, True
     for record in records:
         observation = answers.observe(record)
-        counted = observe(tally, observation, model.position)
-        if counted is tally:
+        if _is_repeated(model, tally, observation):
             duplicates += 1
+            if not is_counted(tally, observation.source, observation.offset):
+                tally = pass_over(tally, observation.source, observation.offset)
             continue
-        tally = counted
+        tally = observe(tally, observation, model.position, policy=policy)
         if not is_first and not is_decisive(observation, model.position, tally, model.spec.rollout):
             continue
-        decision = decide(model.position, tally, model.spec.rollout)
-        is_first = bool(decision)  # after a move, and for whatever was left undecided before, look anew
-        if decision:
-            await make_move(control, model, decision, tally=tally)
-            tally = model.tally
+        tally, is_first = await _decided(control, model, tally)
+        tally = fitted(tally, policy) if is_first else tally
     metrics.RECORDS.labels("duplicate").inc(duplicates)
     metrics.RECORDS.labels("counted").inc(len(records) - duplicates)
+    await settle(control, model, tally)
+
+
+def _is_repeated(model: Model, tally: Tally, observation: Observation) -> bool:
+    """Whether a record was counted before: at this place, or sent a second time to another one."""
+    if is_counted(tally, observation.source, observation.offset):
+        return True
+    # What is said about a record bears the same id, and says nothing of the version.
+    is_known = observation.prediction_id and observation.outcome != "ignored"
+    return bool(is_known) and not model.unsaved.seen.add(observation.prediction_id)
+
+
+async def _decided(control: Control, model: Model, tally: Tally) -> tuple[Tally, bool]:
+    """The counts after what they ask for was done, and whether that was a move.
+
+    After a move, and for whatever was left undecided before, one has to look anew.
+    """
+    decision = decide(model.position, tally, model.spec.rollout)
+    if decision is None:
+        return tally, False
+    await make_move(control, model, decision, tally=tally)
+    return model.tally, True
+
+
+async def settle(control: Control, model: Model, tally: Tally) -> None:
+    """Do what the counts of a whole batch ask for, and save them; the model must be locked."""
+    if tally is model.tally:
+        return
+    if model.position.is_live:
+        tally, _ = await _decided(control, model, tally)
     if tally is not model.tally:
-        async with control.store.writing(control.writer) as connection:
-            await write_tally(connection, model.name, tally=tally)
-        model.tally = tally
+        await save_counts(control, model, tally)
     report_evidence(model)
 
 

@@ -12,6 +12,9 @@ E_VALUE = Gauge(
     "slipway_rollout_e_value", "Evidence of harm by the new version; it is taken back at 1 / alpha", ["model"]
 )
 RECORDS = Counter("slipway_rollout_records_total", "Prediction records read", ["use"])
+LATE_RECORDS = Counter("slipway_rollout_late_records_total", "Labels and outcomes by use", ["use"])
+SHADOW_RECORDS = Counter("slipway_rollout_shadow_records_total", "Answers in shadow by use", ["use"])
+PAIRS = Counter("slipway_rollout_pairs_total", "Labelled requests that both versions answered")
 LEASE_HELD = Gauge("slipway_rollout_is_leader", "1 where this process holds the lease")
 RECONCILED = Counter(
     "slipway_rollout_reconciled_total", "Routes or specs on Kafka that differed from the log", ["topic"]

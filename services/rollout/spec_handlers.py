@@ -3,6 +3,7 @@
 import hashlib
 
 from services.rollout.control import Control, Model
+from services.rollout.domain.policy import of_spec
 from services.rollout.domain.recipe import check_recipe
 from services.rollout.domain.spec_change import check_same_signature
 from services.rollout.messages import outgoing_spec, to_spec
@@ -22,6 +23,7 @@ async def apply_spec(control: Control, *, yaml: str, recipe: str, actor: str) ->
         Conflict: The model exists with another signature.
     """
     given = spec.parse(yaml)
+    of_spec(given)
     _check_recipe(given, recipe)
     writer = control.writer
     try:

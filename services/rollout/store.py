@@ -103,6 +103,16 @@ class Store:
             )
         return [(entry_of(row), row["champion_version"]) for row in rows]
 
+    async def load_rollout(self, model: str, rollout_id: str) -> list[tuple[LogEntry, str]]:
+        """The entries of one rollout with the champion after each, oldest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT * FROM rollout_log WHERE model = $1 AND rollout_id = $2 ORDER BY seq",
+                model,
+                rollout_id,
+            )
+        return [(entry_of(row), row["champion_version"]) for row in rows]
+
     async def load_tally(self, model: str) -> Tally | None:
         """The counts of the model's latest rollout."""
         async with self._connection() as connection:
@@ -154,11 +164,6 @@ class Store:
         async with self.writing(writer) as connection:
             await outbox.put(connection, messages)
 
-    async def put_tally(self, writer: Writer, model: str, *, tally: Tally) -> None:
-        """Store counts and the offsets they reach to."""
-        async with self.writing(writer) as connection:
-            await write_tally(connection, model, tally=tally)
-
     async def put_profile(self, writer: Writer, subject: tuple[str, str], *, profile: bytes) -> None:
         """Store the reference profile of (model, version)."""
         async with self.writing(writer) as connection:
@@ -174,6 +179,12 @@ class Store:
             note = f"version {candidate.subject.version} came before its turn"
             await end_waiting(connection, candidate.model, state="SUPERSEDED", note=note)
             await write_candidate(connection, candidate, state="WAITING", now_s=now_s)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection to read by, with a deadline."""
+        async with self._connection() as connection:
+            yield connection
 
     @asynccontextmanager
     async def writing(self, writer: Writer) -> AsyncIterator[Connection]:

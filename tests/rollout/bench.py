@@ -72,7 +72,7 @@ def rollout_service(folder: Path) -> Iterator[ServiceProcess]:
             "SLIPWAY_LEASE_S": "1.0",
         }
         with own_service("rollout", folder, **own) as service:
-            for topic in ("predictions", "candidates"):
+            for topic in ("predictions", "candidates", "labels", "shadow_predictions"):
                 asyncio.run(skip_history(service.bootstrap, f"{group}.{topic}", [topic]))
             yield service
 

@@ -87,6 +87,11 @@ def seen(
     rows: int = 1,
     served_s: int | None = None,
     classes: tuple[tuple[str, int], ...] = (),
+    unit: str = "",
+    is_pinned: bool = False,
+    latency_s: float = 0.01,
+    flags: int = 0,
+    has_abstained: bool | None = None,
 ) -> Observation:
     """One record."""
     return Observation(
@@ -99,6 +104,11 @@ def seen(
         outcome=outcome,
         is_computed=is_computed,
         classes=classes,
+        unit=unit,
+        is_pinned=is_pinned,
+        latency_s=latency_s,
+        flags=flags,
+        has_abstained=has_abstained,
     )
 
 

@@ -20,6 +20,7 @@ class Position:
         previous: Former champions, oldest first; what `rollback` returns to.
         is_standby_warm: Whether the latest former champion is kept ready at weight 0.
         subject: The version being rolled out, while a rollout is live.
+        rivals: Further versions of an A/B step, each with the subject's share.
         is_restore: Whether the live rollout brings a former champion back.
         share_by_epoch: The subject's share at each epoch of the live rollout, in parts per million.
         step_epoch: First epoch of the present step.
@@ -37,6 +38,7 @@ class Position:
     previous: tuple[Version, ...] = ()
     is_standby_warm: bool = False
     subject: Version | None = None
+    rivals: tuple[Version, ...] = ()
     is_restore: bool = False
     step: int = -1
     weight_ppm: int = 0
