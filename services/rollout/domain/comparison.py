@@ -85,9 +85,9 @@ def add_label_came(comparison: Comparison, learned: Learned, draw: Assignment) -
     if comparison.coverage is None or draw.is_rival:
         return comparison
     share = draw.share_beside_champion(0)
-    coverage = label_coverage.add_labelled(
-        comparison.coverage, learned.served_s, is_canary=draw.is_canary, share=share
-    )
+    # Requests are known by the whole second: label and request must fall into the same cohort.
+    second = int(learned.served_s)
+    coverage = label_coverage.add_labelled(comparison.coverage, second, is_canary=draw.is_canary, share=share)
     return replace(comparison, coverage=coverage)
 
 

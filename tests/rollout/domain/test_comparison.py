@@ -149,6 +149,15 @@ def test_a_label_counts_for_the_coverage_at_once_and_for_its_rule_when_it_is_rip
     assert it.table.of("errors").effect.canary.count == 1
 
 
+def test_a_label_belongs_to_the_cohort_of_its_request_however_short_the_horizon() -> None:
+    short = of_spec(spec.parse(SPEC.replace("METRIC", "accuracy").replace("s: 100", "s: 10")))
+    it = serve(begun(short), answered(2), policy=short)
+    it = add_label_came(it, learned(2, wrong=True, served_s=1000.95), canary_draw(2))
+    it = close_cohorts(it, now_s=1100)
+    assert it.coverage is not None
+    assert (it.coverage.canary.served, it.coverage.canary.labelled) == (1, 1)
+
+
 def test_where_nobody_waits_for_labels_there_is_no_coverage() -> None:
     plain = of_spec(spec.parse(SPEC[: SPEC.index("rollout:")]))
     it = serve(NO_COMPARISON, answered(2), answered(1), policy=plain)
