@@ -215,7 +215,7 @@ def _count_learned(model: Model, tally: Tally, learned: Learned) -> Tally:
 
 
 async def _take_shadows(control: Control, model: Model, records: Sequence[ShadowRecord]) -> None:
-    reader, tally = ShadowAnswers(model.spec), fitted(model.tally, model.policy)
+    reader, tally = ShadowAnswers(model.ruling_spec), fitted(model.tally, model.policy)
     seen = [reader.observe(record) for record in records]
     keys = [(s.prediction_id, row) for s in seen for row in range(len(s.answers))]
     labels = await load_halves(control.store, model.name, "label", keys if model.policy.needs_pairs else [])
