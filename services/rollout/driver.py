@@ -107,10 +107,9 @@ class Driver:
         if (position.is_live and self._is_due(model)) or model.waiting:
             self._spawn(group, ("step", model.name), self._step(model.name, position))
         if position.state is State.WARMING:
-            for version in _new_versions(position):
-                if version.version not in model.profiles:
-                    key = (f"profile {version.version}", model.name)
-                    self._spawn(group, key, self._fetch_profile(model.name, version))
+            missing = [v for v in _new_versions(position) if v.version not in model.profiles]
+            if missing:
+                self._spawn(group, ("profile", model.name), self._fetch_profile(model.name, missing[0]))
         # A move may have brought other replicas: each is asked after anew.
         if position.champion and self._served.get(model.name) != position.step_epoch:
             self._spawn(group, ("served version", model.name), self._assert_served(model.name, position))
@@ -164,7 +163,8 @@ class Driver:
         position, policy, at = model.position, model.policy, self._control.moment()
         if warmth is None:
             return decide(position, model.tally, policy, at)
-        since_s = elapsed_s(position, at)
+        # A pause stops the deadline, not what replicas do.
+        since_s = at.now_s - max(position.entered_at_s, at.watched_from_s)
         if warmth.state == "FAILED" and since_s > FAILURE_SETTLES_S:
             reason = f"its replicas failed: {warmth.waiting_for}"
             return Decision(trigger=Trigger.WARM_FAILED, reason=reason)
@@ -172,7 +172,7 @@ class Driver:
         if warmth.state == "READY" and (known or since_s > PROFILE_PATIENCE_S):
             return when_ready(position, policy, at)
         waiting_for = warmth.waiting_for or "its reference profile in the registry"
-        return when_not_warm(policy, since_s=since_s, waiting_for=waiting_for)
+        return when_not_warm(policy, since_s=elapsed_s(position, at), waiting_for=waiting_for)
 
     async def _see_warmth(self, name: str, seen: Position) -> _Warmth:
         """What the slowest of the new versions still needs; one that fails speaks for all."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from services.rollout import metrics
@@ -112,34 +112,34 @@ async def take_predictions(control: Control, records: Sequence[ArmRecord]) -> bo
         if control.is_live(record.model):
             by_model[record.model].append(record)
     metrics.RECORDS.labels("irrelevant").inc(len(records) - sum(map(len, by_model.values())))
-    moved = await for_each(by_model, lambda name: _take_records(control, name, by_model[name]))
-    return any(moved)
+    return await take_each(control, by_model, _count)
 
 
-async def for_each(names: Iterable[str], work: Callable[[str], Awaitable[T]]) -> list[T]:
-    """Do something for several models side by side, a few at a time: none waits for a slow one's lock.
+async def take_each(
+    control: Control,
+    by_model: Mapping[str, Sequence[T]],
+    take: Callable[[Control, Model, Sequence[T]], Awaitable[None]],
+) -> bool:
+    """Hand each model its records, several models side by side: none waits for a slow one's lock.
+
+    Returns whether a rollout moved.
 
     Raises:
         SlipwayError: The first that failed; the others are done nevertheless.
     """
     places = asyncio.Semaphore(AT_ONCE)
 
-    async def one(name: str) -> T:
-        async with places:
-            return await work(name)
+    async def take_own(name: str) -> bool:
+        async with places, control.locked(name) as model:
+            seq = model.position.seq
+            await take(control, model, by_model[name])
+            return model.position.seq != seq
 
-    done = await asyncio.gather(*map(one, names), return_exceptions=True)
-    for result in done:
-        if isinstance(result, BaseException):
-            raise result
-    return [result for result in done if not isinstance(result, BaseException)]
-
-
-async def _take_records(control: Control, name: str, records: Sequence[ArmRecord]) -> bool:
-    async with control.locked(name) as model:
-        seq = model.position.seq
-        await _count(control, model, records)
-        return model.position.seq != seq
+    moved = await asyncio.gather(*map(take_own, by_model), return_exceptions=True)
+    for failure in moved:
+        if isinstance(failure, BaseException):
+            raise failure
+    return any(moved)
 
 
 async def _count(control: Control, model: Model, records: Sequence[ArmRecord]) -> None:

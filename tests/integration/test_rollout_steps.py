@@ -114,6 +114,16 @@ async def test_harm_takes_a_paused_version_back(it: Bench) -> None:
     assert findings[0]["standing"] == "harm"
 
 
+async def test_a_paused_version_that_cannot_be_loaded_is_given_up(it: Bench) -> None:
+    await it.promote_first()
+    it.replicas.states[it.model, "2"] = ("LOADING", "")
+    await it.start("2")
+    await it.command("Pause")
+    it.replicas.states[it.model, "2"] = ("FAILED", "out of memory")
+    status = await it.reaches("ABORTED")
+    assert "out of memory" in status.events[0].reason
+
+
 async def test_an_approval_needs_its_role_and_a_promotion_does_not_go_past_it(it: Bench) -> None:
     await with_steps(it, "steps: [{weight_percent: 10, min_rows: 0, approval: owner}]")
     await it.start("2")

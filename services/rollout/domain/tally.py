@@ -9,7 +9,7 @@ from services.rollout.domain import evidence, evidence_table, single_class
 from services.rollout.domain import shadow as shadows
 from services.rollout.domain.arm_tally import NO_REQUESTS, ArmTally, RivalTally, count, observe_rivals
 from services.rollout.domain.arms_seen import ArmSeen
-from services.rollout.domain.assignment import assignment
+from services.rollout.domain.assignment import Assignment, assignment
 from services.rollout.domain.comparison import NO_COMPARISON, Comparison
 from services.rollout.domain.evidence_table import EvidenceTable
 from services.rollout.domain.history import NO_HISTORY, History
@@ -196,21 +196,30 @@ def observe(
         comparison = compared.add_served(comparison, observation, draw, policy=policy, step=position.step)
     rows = _step_rows(observation, position)
     rivals = observe_rivals(tally.rivals, observation, draw) if draw is not None else tally.rivals
+    answers = _hear(tally, observation, draw, units=comparison.units.units)
     tally = replace(
         tally, offsets=place, comparison=comparison, rivals=rivals, step_rows=tally.step_rows + rows
     )
     if draw is not None and draw.is_rival:
         return tally
     is_canary = observation.version == subject.version
-    arm = count(tally.canary if is_canary else tally.champion, observation)
-    counted = replace(
-        tally,
-        step_canary_rows=tally.step_canary_rows + (rows if is_canary else 0),
-        canary=arm if is_canary else tally.canary,
-        champion=tally.champion if is_canary else arm,
-    )
+    if is_canary:
+        canary_rows = tally.step_canary_rows + rows
+        counted = replace(tally, canary=count(tally.canary, observation), step_canary_rows=canary_rows)
+    else:
+        counted = replace(tally, champion=count(tally.champion, observation), answers=answers)
     share = shares[observation.route_epoch] / WHOLE_PPM if draw is None else draw.share_beside_champion(0)
     return _add_evidence(counted, observation, is_canary=is_canary, share=share)
+
+
+def _hear(
+    tally: Tally, observation: Observation, draw: Assignment | None, *, units: int
+) -> single_class.Answers:
+    """The champion's answers with this one; a unit that comes back says nothing anew."""
+    comes_back = observation.unit != "" and units == tally.comparison.units.units
+    if draw is None or draw.arm != len(draw.versions) - 1 or observation.outcome != "good" or comes_back:
+        return tally.answers
+    return single_class.observe(tally.answers, observation.classes, share=draw.share_beside_champion(0))
 
 
 def observe_shadow(tally: Tally, seen: ShadowSeen, position: Position) -> Tally:
@@ -254,9 +263,7 @@ def _add_evidence(tally: Tally, observation: Observation, *, is_canary: bool, sh
         # Anything else was served by an arm that the table no longer weighs.
         return _add_bake_evidence(tally, observation) if is_canary else tally
     if observation.outcome == "good":
-        if is_canary:
-            return tally
-        return replace(tally, answers=single_class.observe(tally.answers, observation.classes, share=share))
+        return tally
     ratios = evidence.add_bad_event(tally.log_ratios, is_canary=is_canary, share=share)
     return replace(tally, log_ratios=ratios)
 

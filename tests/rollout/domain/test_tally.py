@@ -6,7 +6,7 @@ import pytest
 
 from services.rollout.domain.arm_tally import ArmTally
 from services.rollout.domain.evidence import NO_EVIDENCE, add_bad_event
-from services.rollout.domain.policy import of_spec
+from services.rollout.domain.policy import Policy, of_spec
 from services.rollout.domain.position import START, Position
 from services.rollout.domain.shadow import ShadowSeen
 from services.rollout.domain.state_machine import State, Trigger
@@ -30,6 +30,7 @@ from services.rollout.domain.tally_form import (
     with_blocks,
 )
 from slipway import spec
+from slipway.spec_sections import Rollout
 from tests.rollout.domain.test_assignment import ab_position
 from tests.rollout.rollouts import canary_at, contest_at, seen
 
@@ -193,6 +194,16 @@ def test_other_answers_of_the_champion_speak_against_a_canary_of_one_class() -> 
     assert tally.answers.total > 0
     same = observe(tally, seen(2, offset=1, epoch=epoch, classes=(("a", 1),)), position)
     assert same.answers == tally.answers
+
+
+def test_the_champions_answer_to_a_unit_speaks_once() -> None:
+    position, epoch = _canary()
+    tally, totals = begin_rollout("r"), []
+    for offset, unit in enumerate(["u1", "u1", "u2"]):
+        record = seen(1, offset=offset, epoch=epoch, classes=(("a", 1),), unit=unit)
+        tally = observe(tally, record, position, policy=Policy(rollout=Rollout()))
+        totals.append(tally.answers.total)
+    assert totals == pytest.approx([totals[0], totals[0], 2 * totals[0]])
 
 
 def test_a_tally_survives_its_way_through_json_exactly() -> None:
