@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 from services.rollout.domain import history
-from services.rollout.domain.case import findings
 from services.rollout.domain.finding import Finding
+from services.rollout.domain.look import lines_of
 from services.rollout.domain.policy import Policy
 from services.rollout.domain.position import Position
+from services.rollout.domain.state_machine import STEPS, State
 from services.rollout.domain.tally import Tally
 from services.rollout.unsaved import Point
 
@@ -23,13 +24,14 @@ def due_point(
 
 def point_of(tally: Tally, policy: Policy, position: Position, *, now_s: float) -> Point:
     """What is found now."""
-    found = findings(tally, policy, position)
+    is_judged = position.state in STEPS or position.state is State.BAKE
+    found = lines_of(position, tally, policy) if is_judged else None
     return Point(
         number=tally.history.next,
         at_s=now_s,
         step=position.step,
         weight_ppm=position.weight_ppm,
-        findings=(*found.rules, *found.checks),
+        findings=(*found.asked, *found.checks) if found else (),
     )
 
 

@@ -23,7 +23,7 @@ from services.rollout.domain.tally import (
     pass_over,
 )
 from services.rollout.evidence_store import MOST_HELD, load_due, load_halves
-from services.rollout.handlers import settle
+from services.rollout.handlers import settle, take_each
 from services.rollout.label_records import LabelRecord, learn
 from services.rollout.shadow_records import ShadowAnswers, ShadowRecord
 from services.rollout.store import Fenced
@@ -48,24 +48,12 @@ _Record = TypeVar("_Record", bound=_OfModel)
 
 async def take_labels(control: Control, records: Sequence[LabelRecord]) -> bool:
     """Count what is learned about requests of live rollouts; returns whether one moved."""
-    has_moved = False
-    for name, own in _of_live(control, records).items():
-        async with control.locked(name) as model:
-            seq = model.position.seq
-            await _take_labels(control, model, own)
-            has_moved = has_moved or model.position.seq != seq
-    return has_moved
+    return await take_each(control, _of_live(control, records), _take_labels)
 
 
 async def take_shadows(control: Control, records: Sequence[ShadowRecord]) -> bool:
     """Count what versions in shadow answered; returns whether a rollout moved."""
-    has_moved = False
-    for name, own in _of_live(control, records).items():
-        async with control.locked(name) as model:
-            seq = model.position.seq
-            await _take_shadows(control, model, own)
-            has_moved = has_moved or model.position.seq != seq
-    return has_moved
+    return await take_each(control, _of_live(control, records), _take_shadows)
 
 
 async def ripen(control: Control, stop: asyncio.Event) -> None:
@@ -215,7 +203,7 @@ def _count_learned(model: Model, tally: Tally, learned: Learned) -> Tally:
 
 
 async def _take_shadows(control: Control, model: Model, records: Sequence[ShadowRecord]) -> None:
-    reader, tally = ShadowAnswers(model.spec), fitted(model.tally, model.policy)
+    reader, tally = ShadowAnswers(model.ruling_spec), fitted(model.tally, model.policy)
     seen = [reader.observe(record) for record in records]
     keys = [(s.prediction_id, row) for s in seen for row in range(len(s.answers))]
     labels = await load_halves(control.store, model.name, "label", keys if model.policy.needs_pairs else [])

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+import orjson
+
 from services.rollout.domain.finding import Finding
 from services.rollout.domain.log_entry import LogEntry
 from services.rollout.domain.position import Position
@@ -51,6 +53,8 @@ def to_routes(
             upstream=UPSTREAM,
             role=arm.role,
             weight_ppm=arm.weight_ppm,
+            mirror_ppm=arm.mirror_ppm,
+            max_mirrored_per_s=arm.max_mirrored_per_s,
             profile=ReferenceProfile.FromString(profiles.get(arm.version.version, b"")),
         )
     return message
@@ -72,6 +76,8 @@ def to_event(entry: LogEntry, *, tenant: str, champion_version: str) -> rollout_
         weight_ppm=entry.weight_ppm,
         actor=entry.actor,
         reason=entry.reason,
+        step=entry.step,
+        evidence=orjson.dumps(entry.evidence, option=orjson.OPT_SORT_KEYS).decode(),
     )
     message.at.FromDatetime(_utc(entry.at_s))
     return message

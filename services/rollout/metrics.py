@@ -22,3 +22,6 @@ RECONCILED = Counter(
 ALIAS_FAILURES = Counter(
     "slipway_rollout_alias_failures_total", "Attempts to set the registry's champion that failed"
 )
+UNSERVED = Gauge(
+    "slipway_rollout_champion_is_unserved", "1 where replicas do not serve what was promoted", ["model"]
+)

@@ -23,7 +23,7 @@ async def apply_spec(control: Control, *, yaml: str, recipe: str, actor: str) ->
         Conflict: The model exists with another signature.
     """
     given = spec.parse(yaml)
-    of_spec(given)
+    policy = of_spec(given)
     _check_recipe(given, recipe)
     writer = control.writer
     try:
@@ -31,7 +31,7 @@ async def apply_spec(control: Control, *, yaml: str, recipe: str, actor: str) ->
     except NotFound:
         row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=1, now_s=control.clock.now_s())
         await control.store.add_spec(writer, row, messages=[outgoing_spec(to_spec(row))])
-        control.add(Model(row=row, spec=given))
+        control.add(Model(row=row, spec=given, newest=policy))
         control.relay.wake()
         return row, True
     return await _revise(control, given, yaml=yaml, recipe=recipe, actor=actor)
@@ -48,7 +48,8 @@ async def _revise(
         now_s = control.clock.now_s()
         row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=revision, now_s=now_s)
         await control.store.add_spec(control.writer, row, messages=[outgoing_spec(to_spec(row))])
-        model.row, model.spec = row, given
+        # A live rollout goes on by the policy that it began with.
+        model.row, model.spec, model.newest = row, given, of_spec(given)
     control.relay.wake()
     return row, True
 

@@ -89,6 +89,14 @@ class Store:
             )
         return [spec_of(row) for row in rows]
 
+    async def load_spec(self, model: str, revision: int) -> SpecRow | None:
+        """One revision of a model's spec."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT * FROM model_specs WHERE model = $1 AND revision = $2", model, revision
+            )
+        return None if row is None else spec_of(row)
+
     async def load_log(self, model: str) -> list[LogEntry]:
         """The whole log of one model, oldest first."""
         async with self._connection() as connection:
@@ -221,7 +229,8 @@ async def write_entry(connection: Connection, entry: LogEntry, *, champion_versi
     """Append to the log; the primary key (model, seq) is the compare-and-set."""
     await connection.execute(
         "INSERT INTO rollout_log VALUES "
-        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
+        "$18, $19, $20, $21, $22)",
         entry.model,
         entry.seq,
         entry.rollout_id,
@@ -239,6 +248,11 @@ async def write_entry(connection: Connection, entry: LogEntry, *, champion_versi
         entry.epoch,
         entry.fence,
         datetime.fromtimestamp(entry.at_s, UTC),
+        [rival.version for rival in entry.rivals],
+        [rival.digest for rival in entry.rivals],
+        entry.spec_revision,
+        entry.mirror_ppm,
+        entry.max_mirrored_per_s,
     )
 
 
@@ -256,10 +270,11 @@ async def write_tally(connection: Connection, model: str, *, tally: Tally) -> No
 async def write_candidate(connection: Connection, candidate: Candidate, *, state: str, now_s: float) -> None:
     """Record what became of a candidate; a version that is announced again is recorded anew."""
     await connection.execute(
-        "INSERT INTO candidates VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8) "
+        "INSERT INTO candidates VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, $10) "
         "ON CONFLICT (model, version) DO UPDATE SET state = excluded.state, note = '', "
         "actor = excluded.actor, reason = excluded.reason, quality = excluded.quality, "
-        "recorded_at = excluded.recorded_at",
+        "recorded_at = excluded.recorded_at, rival_versions = excluded.rival_versions, "
+        "rival_digests = excluded.rival_digests",
         candidate.model,
         candidate.subject.version,
         candidate.subject.digest,
@@ -268,6 +283,8 @@ async def write_candidate(connection: Connection, candidate: Candidate, *, state
         candidate.reason,
         candidate.quality,
         datetime.fromtimestamp(now_s, UTC),
+        [rival.version for rival in candidate.rivals],
+        [rival.digest for rival in candidate.rivals],
     )
 
 

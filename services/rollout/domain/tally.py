@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.rollout.domain import comparison as compared
-from services.rollout.domain import evidence, evidence_table
+from services.rollout.domain import evidence, evidence_table, single_class
 from services.rollout.domain import shadow as shadows
+from services.rollout.domain.arm_tally import NO_REQUESTS, ArmTally, RivalTally, count, observe_rivals
 from services.rollout.domain.arms_seen import ArmSeen
-from services.rollout.domain.assignment import assignment
+from services.rollout.domain.assignment import Assignment, assignment
 from services.rollout.domain.comparison import NO_COMPARISON, Comparison
 from services.rollout.domain.evidence_table import EvidenceTable
 from services.rollout.domain.history import NO_HISTORY, History
@@ -27,23 +28,6 @@ TOLERATED_BAD_SHARE: Final = 0.05
 # Slow answers come in bursts (a training on the same cores), so they are counted by the second, and
 # only a version that is slow most of the time is taken back: 5 slow seconds of 5.
 TOLERATED_SLOW_SHARE: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ArmTally:
-    """Counts of one version since the rollout began."""
-
-    requests: int = 0
-    rows: int = 0
-    failed: int = 0
-    slow: int = 0
-    malformed: int = 0
-    classes: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def broken(self) -> int:
-        """Requests without a usable answer."""
-        return self.failed + self.malformed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +57,8 @@ class Tally:
     Attributes:
         step_rows: Rows of both arms served under the present step's routes.
         step_canary_rows: Those of the version being rolled out.
+        rivals: Further versions of an A/B step.
+        answers: What speaks against a canary that always gives one class.
         offsets: The last counted offset of each source.
         baseline: Tolerated share of failures at 100 %, fixed when the bake begins.
         slow_second: The last second that was judged by its latency at 100 %.
@@ -85,8 +71,10 @@ class Tally:
     rollout_id: str = ""
     step_rows: int = 0
     step_canary_rows: int = 0
-    canary: ArmTally = ArmTally()
-    champion: ArmTally = ArmTally()
+    canary: ArmTally = NO_REQUESTS
+    champion: ArmTally = NO_REQUESTS
+    rivals: tuple[RivalTally, ...] = ()
+    answers: single_class.Answers = single_class.NO_ANSWERS
     log_ratios: evidence.LogRatios = evidence.NO_EVIDENCE
     bake_log_ratios: evidence.LogRatios = evidence.NO_BAKE_EVIDENCE
     slow_log_ratios: evidence.LogRatios = evidence.NO_BAKE_EVIDENCE
@@ -132,12 +120,28 @@ def begin_rollout(rollout_id: str) -> Tally:
 def begin_step(tally: Tally, state: State) -> Tally:
     """Count the rows of the step from 0; what is known of the arms stays."""
     fresh = replace(tally, step_rows=0, step_canary_rows=0, comparison=compared.begin_step(tally.comparison))
+    if state is not State.AB:
+        fresh = replace(fresh, rivals=())
     if state is not State.BAKE:
         return fresh
     champion = tally.champion
     seen = (champion.broken + 1) / (champion.requests + 2)
     # (broken + 1) / (requests + 2) of an unseen champion is 1/2: no baseline at all.
     return replace(fresh, baseline=max(TOLERATED_BAD_SHARE, seen if champion.requests else 0.0))
+
+
+def begin_subject(tally: Tally, version: str) -> Tally:
+    """Count on for a rival that takes the subject's place: what was seen of others says nothing of it."""
+    won = next((rival for rival in tally.rivals if rival.version == version), RivalTally(version=version))
+    return replace(
+        tally,
+        canary=won.arm,
+        log_ratios=won.log_ratios,
+        rivals=(),
+        answers=single_class.NO_ANSWERS,
+        comparison=NO_COMPARISON,
+        shadow=NO_SHADOW,
+    )
 
 
 def fitted(tally: Tally, policy: Policy) -> Tally:
@@ -191,21 +195,31 @@ def observe(
     if draw is not None and policy is not None:
         comparison = compared.add_served(comparison, observation, draw, policy=policy, step=position.step)
     rows = _step_rows(observation, position)
-    if draw is not None and draw.is_rival:
-        return replace(tally, offsets=place, comparison=comparison, step_rows=tally.step_rows + rows)
-    is_canary = observation.version == subject.version
-    arm = _count(tally.canary if is_canary else tally.champion, observation)
-    counted = replace(
-        tally,
-        offsets=place,
-        comparison=comparison,
-        step_rows=tally.step_rows + rows,
-        step_canary_rows=tally.step_canary_rows + (rows if is_canary else 0),
-        canary=arm if is_canary else tally.canary,
-        champion=tally.champion if is_canary else arm,
+    rivals = observe_rivals(tally.rivals, observation, draw) if draw is not None else tally.rivals
+    answers = _hear(tally, observation, draw, units=comparison.units.units)
+    tally = replace(
+        tally, offsets=place, comparison=comparison, rivals=rivals, step_rows=tally.step_rows + rows
     )
+    if draw is not None and draw.is_rival:
+        return tally
+    is_canary = observation.version == subject.version
+    if is_canary:
+        canary_rows = tally.step_canary_rows + rows
+        counted = replace(tally, canary=count(tally.canary, observation), step_canary_rows=canary_rows)
+    else:
+        counted = replace(tally, champion=count(tally.champion, observation), answers=answers)
     share = shares[observation.route_epoch] / WHOLE_PPM if draw is None else draw.share_beside_champion(0)
     return _add_evidence(counted, observation, is_canary=is_canary, share=share)
+
+
+def _hear(
+    tally: Tally, observation: Observation, draw: Assignment | None, *, units: int
+) -> single_class.Answers:
+    """The champion's answers with this one; a unit that comes back says nothing anew."""
+    comes_back = observation.unit != "" and units == tally.comparison.units.units
+    if draw is None or draw.arm != len(draw.versions) - 1 or observation.outcome != "good" or comes_back:
+        return tally.answers
+    return single_class.observe(tally.answers, observation.classes, share=draw.share_beside_champion(0))
 
 
 def observe_shadow(tally: Tally, seen: ShadowSeen, position: Position) -> Tally:
@@ -242,27 +256,6 @@ def _step_rows(observation: Observation, position: Position) -> int:
     """
     is_counted_here = observation.route_epoch >= position.step_epoch and position.state != "SHADOW"
     return observation.rows if is_counted_here else 0
-
-
-def _count(arm: ArmTally, observation: Observation) -> ArmTally:
-    outcome, classes = observation.outcome, arm.classes
-    return ArmTally(
-        requests=arm.requests + 1,
-        rows=arm.rows + observation.rows,
-        failed=arm.failed + (outcome == "failed"),
-        slow=arm.slow + (outcome == "slow"),
-        malformed=arm.malformed + (outcome == "malformed"),
-        classes=_add_classes(classes, dict(observation.classes)) if observation.classes else classes,
-    )
-
-
-def _add_classes(
-    classes: tuple[tuple[str, int], ...], more: Mapping[str, int]
-) -> tuple[tuple[str, int], ...]:
-    totals = dict(classes)
-    for name, count in more.items():
-        totals[name] = totals.get(name, 0) + count
-    return tuple(sorted(totals.items()))
 
 
 def _add_evidence(tally: Tally, observation: Observation, *, is_canary: bool, share: float) -> Tally:

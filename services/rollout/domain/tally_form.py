@@ -6,6 +6,7 @@ from typing import Any
 
 from services.rollout.domain import evidence_form as forms
 from services.rollout.domain import unit_cap
+from services.rollout.domain.arm_tally import ArmTally, RivalTally
 from services.rollout.domain.arms_seen import ArmSeen
 from services.rollout.domain.comparison import Comparison
 from services.rollout.domain.history import History
@@ -13,8 +14,9 @@ from services.rollout.domain.label_coverage import ArmCoverage, Cohort, Coverage
 from services.rollout.domain.latency_line import LatencyLine
 from services.rollout.domain.sample_ratio import SampleRatio
 from services.rollout.domain.shadow import ShadowTally
+from services.rollout.domain.single_class import Answers
 from services.rollout.domain.slow_line import SlowLine
-from services.rollout.domain.tally import ArmTally, Late, Tally
+from services.rollout.domain.tally import Late, Tally
 from services.rollout.domain.unit_cap import NO_UNITS, UnitCap
 
 _ASSIGNED, _IN_ARMS = "assigned", "arms"
@@ -28,6 +30,8 @@ def to_plain(tally: Tally) -> dict[str, Any]:
         "step_canary_rows": tally.step_canary_rows,
         "canary": _arm(tally.canary),
         "champion": _arm(tally.champion),
+        "rivals": [{**asdict(rival), "arm": _arm(rival.arm)} for rival in tally.rivals],
+        "answers": asdict(tally.answers),
         "log_ratios": tally.log_ratios,
         "bake_log_ratios": tally.bake_log_ratios,
         "slow_log_ratios": tally.slow_log_ratios,
@@ -51,6 +55,8 @@ def from_plain(plain: dict[str, Any]) -> Tally:
             **plain,
             "canary": _to_arm(plain["canary"]),
             "champion": _to_arm(plain["champion"]),
+            "rivals": tuple(_to_rival(rival) for rival in plain.get("rivals", ())),
+            "answers": _to_answers(plain.get("answers", {})),
             "log_ratios": tuple(plain["log_ratios"]),
             "bake_log_ratios": tuple(plain["bake_log_ratios"]),
             "slow_log_ratios": tuple(plain["slow_log_ratios"]),
@@ -61,6 +67,16 @@ def from_plain(plain: dict[str, Any]) -> Tally:
             "history": History(**plain.get("history", {})),
         }
     )
+
+
+def _to_rival(plain: Mapping[str, Any]) -> RivalTally:
+    arm, ratios = _to_arm(plain["arm"]), tuple(plain["log_ratios"])
+    return RivalTally(version=plain["version"], arm=arm, log_ratios=ratios)
+
+
+def _to_answers(plain: Mapping[str, Any]) -> Answers:
+    pure = tuple((name, weight) for name, weight in plain.get("pure", ()))
+    return Answers(total=plain.get("total", 0.0), pure=pure)
 
 
 def new_blocks(before: Tally, after: Tally) -> Iterator[tuple[str, int, bytes]]:

@@ -4,13 +4,14 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from services.rollout.domain.policy import of_spec
+from services.rollout.domain.arm_tally import ArmTally
+from services.rollout.domain.evidence import NO_EVIDENCE, add_bad_event
+from services.rollout.domain.policy import Policy, of_spec
 from services.rollout.domain.position import START, Position
 from services.rollout.domain.shadow import ShadowSeen
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import (
     TOLERATED_BAD_SHARE,
-    ArmTally,
     Tally,
     arms_seen,
     begin_rollout,
@@ -29,8 +30,9 @@ from services.rollout.domain.tally_form import (
     with_blocks,
 )
 from slipway import spec
+from slipway.spec_sections import Rollout
 from tests.rollout.domain.test_assignment import ab_position
-from tests.rollout.rollouts import canary_at, seen
+from tests.rollout.rollouts import canary_at, contest_at, seen
 
 
 def _canary() -> tuple[Position, int]:
@@ -167,6 +169,41 @@ def test_a_new_step_counts_its_rows_from_zero_and_keeps_the_evidence() -> None:
     fresh = begin_step(tally, State.CANARY)
     assert (fresh.step_rows, fresh.step_canary_rows) == (0, 0)
     assert (fresh.canary, fresh.log_ratios) == (tally.canary, tally.log_ratios)
+
+
+def test_rivals_are_counted_apart_and_each_against_the_champion() -> None:
+    position = contest_at(10).position
+    tally = begin_step(begin_rollout("r"), State.AB)
+    for offset, (version, outcome) in enumerate(
+        [(1, "good"), (1, "failed"), (2, "good"), (3, "failed"), (3, "slow"), (2, "failed")]
+    ):
+        record = seen(version, offset=offset, epoch=position.epoch, outcome=outcome)  # type: ignore[arg-type]
+        tally = observe(tally, record, position)
+    [rival] = tally.rivals
+    assert (rival.version, rival.arm.failed, rival.arm.slow) == ("3", 1, 1)
+    assert (tally.canary.requests, tally.champion.requests, tally.step_rows) == (2, 2, 6)
+    # of 100,000 and 800,000 a ninth falls on each of the new ones
+    alone = add_bad_event(NO_EVIDENCE, is_canary=False, share=1 / 9)
+    assert tally.log_ratios == pytest.approx(add_bad_event(alone, is_canary=True, share=1 / 9))
+    assert from_plain(orjson.loads(orjson.dumps(to_plain(tally)))) == tally
+
+
+def test_other_answers_of_the_champion_speak_against_a_canary_of_one_class() -> None:
+    position, epoch = _canary()
+    tally = observe(begin_rollout("r"), seen(1, offset=0, epoch=epoch, classes=(("a", 1),)), position)
+    assert tally.answers.total > 0
+    same = observe(tally, seen(2, offset=1, epoch=epoch, classes=(("a", 1),)), position)
+    assert same.answers == tally.answers
+
+
+def test_the_champions_answer_to_a_unit_speaks_once() -> None:
+    position, epoch = _canary()
+    tally, totals = begin_rollout("r"), []
+    for offset, unit in enumerate(["u1", "u1", "u2"]):
+        record = seen(1, offset=offset, epoch=epoch, classes=(("a", 1),), unit=unit)
+        tally = observe(tally, record, position, policy=Policy(rollout=Rollout()))
+        totals.append(tally.answers.total)
+    assert totals == pytest.approx([totals[0], totals[0], 2 * totals[0]])
 
 
 def test_a_tally_survives_its_way_through_json_exactly() -> None:
