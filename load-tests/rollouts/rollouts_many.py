@@ -6,12 +6,12 @@ Replicas and predictions are what the run says they are: the service is alone wi
 import asyncio
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import uvloop
 from rollouts_judge import Many
 
 from services.rollout.domain.harm import ONLY_FAILURES
@@ -51,23 +51,23 @@ async def _promote(one: _One) -> None:
     await one.it.start("1")
 
 
-async def measure(models: int, stuck: int, *, say: Callable[[str], None]) -> Many:
+def measure(models: int, stuck: int, *, say: Callable[[str], None]) -> Many:
     """So many rollouts through their first step and into a guard, beside so many that are stuck."""
-    with _service() as service:
-        service.start()
-        await asyncio.to_thread(service.wait_ready)
-        async with bench.bench(service) as it:
-            return await _measure(it, models, stuck, say=say)
-
-
-@contextmanager
-def _service() -> Iterator[ServiceProcess]:
     with (
         tempfile.TemporaryDirectory() as folder,
         empty_registry() as url,
         bench.rollout_service(Path(folder) / "rollout", SLIPWAY_MLFLOW_URL=url) as service,
     ):
-        yield service
+        service.start()
+        service.wait_ready()
+        return uvloop.run(_measure_in(service, models, stuck, say=say))
+
+
+async def _measure_in(
+    service: ServiceProcess, models: int, stuck: int, *, say: Callable[[str], None]
+) -> Many:
+    async with bench.bench(service) as it:
+        return await _measure(it, models, stuck, say=say)
 
 
 async def _measure(it: Bench, models: int, stuck: int, *, say: Callable[[str], None]) -> Many:
@@ -114,8 +114,9 @@ async def _get_ready(one: _One) -> None:
 
 async def _pass_step(one: _One) -> None:
     epoch = (await one.it.status()).routes.epoch
-    await one.it.serve(2, version="2", epoch=epoch)
-    await one.it.serve(one.rows - 2, version="1", epoch=epoch)
+    own = max(1, round(one.rows * one.first / 100))
+    await one.it.serve(own, version="2", epoch=epoch)
+    await one.it.serve(one.rows - own, version="1", epoch=epoch)
 
 
 async def _fail_guard(one: _One) -> None:

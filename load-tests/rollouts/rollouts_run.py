@@ -90,7 +90,7 @@ def _many(arguments: argparse.Namespace) -> list[Many]:
     home = arguments.home.resolve()
     with own_stack(home, port_offset=arguments.port_offset, parts=("kafka", "postgres")):
         apply_cli_environment()
-        return [uvloop.run(measure_many(arguments.models, stuck, say=_say)) for stuck in (0, arguments.stuck)]
+        return [measure_many(arguments.models, stuck, say=_say) for stuck in (0, arguments.stuck)]
 
 
 def _write(arguments: argparse.Namespace, outcome: Outcome, *, live: Live | None, many: list[Many]) -> None:

@@ -25,8 +25,8 @@ from slipway.ports import ports
 from slipway.stack.gateway_parts import WORKERS_VARIABLE
 from slipway.v1 import rollout_pb2
 
-_NEEDED: Final = ("gateway", "inference", "rollout")
 _WORKERS: Final = 2
+_NEEDED: Final = ("gateway", *(f"gateway_{n}" for n in range(2, _WORKERS + 1)), "inference", "rollout")
 _WITHIN_S: Final = 400.0
 _LOOK_S: Final = 0.05
 _EPOCH: Final = re.compile(rf'^slipway_gateway_route_epoch{{model="{MODEL}"}} (\S+)$', re.MULTILINE)

@@ -29,7 +29,7 @@ from tests.rollout import bench
 from tests.rollout.bench import Bench
 from tests.rollout.empty_registry import empty_registry
 from tests.rollout.forked import forked
-from tests.rollout.walks import VERBS, Stop, Walk, find_walks, rollouts_of, unreachable
+from tests.rollout.walks import KIND_OF, VERBS, Stop, Walk, find_walks, rollouts_of, unreachable
 from tests.service_process import ServiceProcess, until
 
 pytestmark = pytest.mark.integration
@@ -47,6 +47,12 @@ rollout:
   warm_deadline_s: {warm_deadline_s}
   deadline_s: {deadline_s}
 """
+STEP = {
+    "canary": "{{weight_percent: {percent}, min_rows: {rows}}}",
+    "shadow": "{{kind: shadow, min_rows: {rows}, max_mirrored_per_s: 1000}}",
+    "ab": "{{kind: ab, weight_percent: 50, min_rows: {rows}, min_samples: 20, "
+    "metric: error_rate, better: lower}}",
+}
 FEW, MANY = 4, 40  # rows of a step that is meant to pass, and of one that is not
 
 
@@ -145,8 +151,10 @@ class Walker:
             former = fold(await read_log(self.it)).previous[-1]
             self.it.replicas.states[self.it.model, former.version] = ("LOADING", "")
         rows = MANY if Trigger.GUARD_FAILED in triggers else FEW
-        count = 0 if Trigger.READY_FULL in triggers else triggers.count(Trigger.STEP_PASSED) + 1
-        steps = ", ".join(f"{{weight_percent: {50 + n}, min_rows: {rows}}}" for n in range(count))
+        kinds = [KIND_OF[trigger] for trigger in triggers if trigger in KIND_OF]
+        if not kinds and Trigger.READY_FULL not in triggers:
+            kinds = ["canary"]
+        steps = ", ".join(STEP[kind].format(percent=50 + n, rows=rows) for n, kind in enumerate(kinds))
         is_late_warm = any(s.trigger is Trigger.DEADLINE and s.state == "WARMING" for s in rollout)
         is_late = Trigger.DEADLINE in triggers and not is_late_warm
         text = SPEC.format(
@@ -214,12 +222,32 @@ class Walker:
             state = ("FAILED", "no ONNX") if is_failed else ("READY", "")
             self.it.replicas.states[self.it.model, version] = state
         elif stop.trigger is Trigger.GUARD_FAILED:
-            fails = 3 if stop.state == "BAKE" else 5
-            await self.it.fail(fails, version=version, epoch=position.epoch)
+            await self._harm(stop, version=version, epoch=position.epoch)
         else:
-            serving = [arm.version.version for arm in routes_of(position).arms if arm.weight_ppm]
-            await self.it.serve(FEW // 2, version=serving[0], epoch=position.epoch)
-            await self.it.serve(FEW - FEW // 2, version=serving[-1], epoch=position.epoch)
+            await self._feed(stop, position)
+
+    async def _harm(self, stop: Stop, *, version: str, epoch: int) -> None:
+        """As few failures as are enough."""
+        if stop.state == "SHADOW":
+            await self.it.shadow(5, version=version, epoch=epoch, code="INTERNAL")
+        else:
+            await self.it.fail(3 if stop.state == "BAKE" else 5, version=version, epoch=epoch)
+
+    async def _feed(self, stop: Stop, position: Position) -> None:
+        """Requests for both arms, so that the step is passed; or not, where no version is to win."""
+        serving = [arm.version.version for arm in routes_of(position).arms if arm.weight_ppm]
+        epoch = position.epoch
+        if stop.state == "SHADOW":
+            assert position.subject is not None
+            await self.it.shadow(FEW, version=position.subject.version, epoch=epoch)
+        elif stop.state == "AB":
+            worse = 0 if stop.trigger == "no_winner" else 18
+            await self.it.fail(worse, version=serving[-1], epoch=epoch)
+            await self.it.serve(20 - worse, version=serving[-1], epoch=epoch)
+            await self.it.serve(20, version=serving[0], epoch=epoch)
+        else:
+            await self.it.serve(FEW // 2, version=serving[0], epoch=epoch)
+            await self.it.serve(FEW - FEW // 2, version=serving[-1], epoch=epoch)
 
     async def _publish_table_ahead(self) -> None:
         """A table that no log has led to is found at the next start."""
@@ -340,6 +368,7 @@ async def test_kafka_killed_in_mid_step_counts_each_record_once(it: Bench) -> No
 async def test_postgresql_killed_in_mid_step_counts_each_record_once(it: Bench) -> None:
     status = await half_a_step(it)
     await kill_part("postgres", ports()["postgres"])
+    it.database.terminate()
 
     async def reconnected() -> bool:
         with suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
@@ -348,7 +377,10 @@ async def test_postgresql_killed_in_mid_step_counts_each_record_once(it: Bench) 
         return False
 
     await until("PostgreSQL to answer", reconnected)
-    await other_half(it, status)
+    try:
+        await other_half(it, status)
+    finally:
+        await it.database.close()
 
 
 @asynccontextmanager

@@ -165,6 +165,25 @@ class Bench:
             await self._publish("predictions", message, key=message.context.prediction_id)
             self.recorded += 1
 
+    async def shadow(self, rows: int, *, version: str, epoch: int, code: str = "") -> None:
+        """Requests that version 1 answered, each with the record of its copy; `code`: how the copy failed."""
+        for at in range(rows):
+            label = str(at % 2)
+            context = self._context("1", epoch)
+            served = predictions_pb2.PredictionServed(context=context, payload=_payload(label))
+            copy = predictions_pb2.PredictionShadowed(
+                context=context,
+                version=version,
+                digest=digest_of(version),
+                latency_s=0.01,
+                payload=None if code else _payload(label),
+                served=[label],
+                code=code,
+            )
+            await self._publish("predictions", served, key=context.prediction_id)
+            self.recorded += 1
+            await self._publish("shadow_predictions", copy, key=context.prediction_id)
+
     async def pass_step(self, status: Any, rows: int = 20) -> None:
         """Traffic of both arms under the present routes."""
         epoch = status.routes.epoch

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.rollout.domain.position import START
-from services.rollout.domain.state_machine import IN_PLACE, RESTING, TABLE, UPWARD, State, Trigger
+from services.rollout.domain.state_machine import IN_PLACE, RESTING, TABLE, State, Trigger
 from services.rollout.rpc import RolloutControl
 from slipway.v1.rollout_pb2_grpc import RolloutControlServicer
 from tests.rollout.rollouts import History
@@ -18,32 +18,33 @@ Row = tuple[State, Trigger]
 
 WHOLE_PPM: Final = 1_000_000
 VERBS: Final = ("pause", "resume", "promote", "approve")  # triggers that are a verb of the same name
+# By their names, since a table may have no such rows: the kind of the step that a trigger enters.
+KIND_OF: Final = {
+    "ready": "canary",
+    "step_passed": "canary",
+    "ready_shadow": "shadow",
+    "step_shadow": "shadow",
+    "ready_ab": "ab",
+    "step_ab": "ab",
+}
+# What a pause stops.
+_UPWARD: Final = frozenset({*KIND_OF, "ready_full", "ready_first", "steps_passed", "baked"})
 # Where harm and deadlines have a step to themselves: nothing was counted before, and no clock runs twice.
-_FRESH: Final = frozenset({Trigger.START, Trigger.RESTORE, Trigger.READY, Trigger.READY_FULL})
-_NEVER: Final = frozenset(
+_FRESH: Final = frozenset({"start", "restore", "ready", "ready_shadow", "ready_ab", "ready_full"})
+_NEVER: Final[frozenset[tuple[str, str]]] = frozenset(
     {
         (State.IDLE, Trigger.RECONCILE),  # a model without a log has no routes to compare
         (State.DONE, Trigger.RESTORE),  # who is done has its predecessor warm, or has none
         (State.ROLLED_BACK, Trigger.ROLLBACK),  # the way back has used the warm one up
+        ("CANARY", "step_shadow"),  # a spec has its shadow steps before users are answered
     }
 )
 _CAUSED: Final = frozenset(
     {
-        Trigger.START,
-        Trigger.READY,
-        Trigger.READY_FIRST,
-        Trigger.READY_FULL,
-        Trigger.WARM_FAILED,
-        Trigger.STEP_PASSED,
-        Trigger.STEPS_PASSED,
-        Trigger.BAKED,
-        Trigger.GUARD_FAILED,
-        Trigger.DEADLINE,
-        Trigger.ABORT,
-        Trigger.ROLLBACK,
-        Trigger.RESTORE,
-        Trigger.RESTORED,
-        Trigger.RECONCILE,
+        *KIND_OF,
+        *("start", "restore", "restored", "ready_first", "ready_full", "warm_failed"),
+        *("steps_passed", "baked", "no_winner", "guard_failed", "deadline"),
+        *("abort", "rollback", "reconcile"),
     }
 )
 
@@ -70,9 +71,9 @@ def is_served(verb: str) -> bool:
 
 
 def unreachable(row: Row) -> bool:
-    """Rows of the table that no position of a model ever needs, and verbs that nobody serves yet."""
+    """Rows that no model comes to, verbs that nobody serves yet, and signatures: they need a named role."""
     _, trigger = row
-    return row in _NEVER or (trigger in VERBS and not is_served(trigger))
+    return row in _NEVER or trigger == "approve" or (trigger in VERBS and not is_served(trigger))
 
 
 def find_walks(*, longest: int = 12) -> list[Walk]:
@@ -132,11 +133,17 @@ def _place(triggers: tuple[Trigger, ...]) -> object:
         it.is_restore,
         bool(it.paused_by),
     )
-    return it.state, has, _last_move(triggers)
+    return it.state, has, _last_move(triggers), _has_canary(triggers)
 
 
 def _last_move(triggers: tuple[Trigger, ...]) -> Trigger | None:
     return next((t for t in reversed(triggers) if t not in IN_PLACE), None)
+
+
+def _has_canary(triggers: tuple[Trigger, ...]) -> bool:
+    """Whether the latest rollout has answered users."""
+    begin = max((at for at, t in enumerate(triggers) if t in (Trigger.START, Trigger.RESTORE)), default=0)
+    return any(KIND_OF.get(trigger) == "canary" for trigger in triggers[begin:])
 
 
 def _is_possible(history: History, triggers: tuple[Trigger, ...], trigger: Trigger) -> bool:
@@ -145,11 +152,15 @@ def _is_possible(history: History, triggers: tuple[Trigger, ...], trigger: Trigg
     row = (it.state, trigger)
     if row not in TABLE or unreachable(row) or (trigger not in _CAUSED and trigger not in VERBS):
         return False
-    is_warm = it.champion is not None and not it.is_restore
-    return {
+    is_warm = it.champion is not None and not it.is_restore and not it.paused_by
+    by_name: dict[str, bool] = {
         Trigger.RECONCILE: it != START,
-        Trigger.READY: is_warm and not it.paused_by,
-        Trigger.READY_FULL: is_warm and not it.paused_by,
+        Trigger.READY: is_warm,
+        "ready_shadow": is_warm,
+        "ready_ab": is_warm,
+        "step_shadow": not it.paused_by and not _has_canary(triggers),
+        "no_winner": not it.paused_by and _last_move(triggers) in ("ready_ab", "step_ab"),
+        Trigger.READY_FULL: is_warm,
         Trigger.READY_FIRST: it.champion is None and not it.paused_by,
         Trigger.RESTORED: it.is_restore and not it.paused_by,
         Trigger.RESTORE: bool(it.previous) and it.standby is None,
@@ -158,7 +169,8 @@ def _is_possible(history: History, triggers: tuple[Trigger, ...], trigger: Trigg
         Trigger.RESUME: bool(it.paused_by),
         Trigger.DEADLINE: not it.paused_by and _last_move(triggers) in _FRESH,
         Trigger.GUARD_FAILED: _last_move(triggers) in _FRESH,
-    }.get(trigger, not (trigger in UPWARD and it.paused_by))
+    }
+    return by_name.get(trigger, not (trigger in _UPWARD and it.paused_by))
 
 
 def replay(triggers: tuple[Trigger, ...]) -> History:
@@ -171,9 +183,8 @@ def replay(triggers: tuple[Trigger, ...]) -> History:
             version = newest
         elif trigger is Trigger.RESTORE:
             version = int(history.position.previous[-1].version)
-        elif trigger in (Trigger.READY, Trigger.STEP_PASSED):
-            step += 1
-        is_part = trigger in (Trigger.READY, Trigger.STEP_PASSED)
-        weight_ppm = WHOLE_PPM // 2 + step if is_part else WHOLE_PPM
-        history.add(trigger, version=version, step=step if is_part else -1, weight_ppm=weight_ppm)
+        kind = KIND_OF.get(trigger)
+        step += kind is not None
+        weight_ppm = 0 if kind == "shadow" else WHOLE_PPM // 2 + step if kind else WHOLE_PPM
+        history.add(trigger, version=version, step=step if kind else -1, weight_ppm=weight_ppm)
     return history
