@@ -6,6 +6,7 @@ They are made from the table, so that a new state is walked through as soon as i
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from services.rollout.domain.position import START
@@ -173,18 +174,21 @@ def _is_possible(history: History, triggers: tuple[Trigger, ...], trigger: Trigg
     return by_name.get(trigger, not (trigger in _UPWARD and it.paused_by))
 
 
+@cache
 def replay(triggers: tuple[Trigger, ...]) -> History:
-    """The log that these triggers lead to: each start is of a version of its own."""
-    history, newest, step = History(), 0, -1
-    for trigger in triggers:
-        version: int | None = None
-        if trigger is Trigger.START:
-            newest, step = newest + 1, -1
-            version = newest
-        elif trigger is Trigger.RESTORE:
-            version = int(history.position.previous[-1].version)
-        kind = KIND_OF.get(trigger)
-        step += kind is not None
-        weight_ppm = 0 if kind == "shadow" else WHOLE_PPM // 2 + step if kind else WHOLE_PPM
-        history.add(trigger, version=version, step=step if kind else -1, weight_ppm=weight_ppm)
+    """The log that these triggers lead to, its latest entry; each start is of a version of its own."""
+    history = History()
+    if not triggers:
+        return history
+    before, trigger = replay(triggers[:-1]), triggers[-1]
+    history.entries, history.position = before.entries[-1:], before.position
+    version: int | None = None
+    if trigger is Trigger.START:
+        version = triggers.count(Trigger.START)
+    elif trigger is Trigger.RESTORE:
+        version = int(before.position.previous[-1].version)
+    kind = KIND_OF.get(trigger)
+    step = before.position.step + 1 if kind else -1
+    weight_ppm = 0 if kind == "shadow" else WHOLE_PPM // 2 + step if kind else WHOLE_PPM
+    history.add(trigger, version=version, step=step, weight_ppm=weight_ppm)
     return history
