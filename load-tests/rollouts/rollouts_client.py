@@ -34,7 +34,7 @@ class Seen:
 
     Attributes:
         answers: Wall-clock time of each answer, its version, the epoch of the routes that chose it.
-        failures: Time and gRPC status of each request without an answer.
+        failures: Time, gRPC status and its words of each request without an answer.
         not_sent: Requests that were due while too many were in flight.
     """
 
@@ -44,7 +44,7 @@ class Seen:
 
     @property
     def codes(self) -> dict[str, int]:
-        """Failures by status."""
+        """Failures by status and words."""
         return dict(Counter(code for _, code in self.failures))
 
 
@@ -108,7 +108,8 @@ class Client:
                 self._door.body, metadata=self._door.metadata, timeout=_TIMEOUT_S
             )
         except grpc.aio.AioRpcError as error:
-            self.seen.failures.append((time.time(), error.code().name))
+            why = f"{error.code().name} ({(error.details() or '')[:120]})"
+            self.seen.failures.append((time.time(), why))
             return
         answer = oip.ModelInferResponse.FromString(raw)
         epoch = answer.parameters["slipway_route_epoch"].int64_param
