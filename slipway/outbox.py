@@ -26,7 +26,12 @@ PENDING = Gauge("slipway_outbox_batch_messages", "Messages found waiting at the 
 
 _BATCH: Final = 500
 _LOOK_AGAIN_S: Final = 0.5
-_LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.outbox'))"
+# The lock is held while Kafka takes the messages. A process that is stopped in the middle would keep it from
+# its successor for as long as PostgreSQL bears an idle transaction, so this one is ended sooner.
+_LOCK: Final = (
+    "SELECT pg_try_advisory_xact_lock(hashtext(current_schema() || '.outbox')), "
+    "set_config('idle_in_transaction_session_timeout', '60s', true)"
+)
 
 
 async def put(connection: Connection, messages: Iterable[Outgoing]) -> None:

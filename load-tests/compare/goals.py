@@ -117,5 +117,35 @@ RECORDS: Final = Measurement(
     bound="0, 0",
     where="`./load-tests/ledger/run`",
 )
+ROLLOUT_ROUNDS: Final = 50
+ROLLOUT_BACK: Final = Measurement(
+    title="abort, rollback, failed guard: from the decision to the last answer of the bad version",
+    bound="<= 1 s",
+    trial="rollouts",
+)
+ROLLOUT_FAILED: Final = Measurement(
+    title=f"failed requests in {ROLLOUT_ROUNDS} consecutive rollouts and rollbacks",
+    bound="0",
+    trial="rollouts",
+)
+ROLLOUT_SWITCH: Final = Measurement(
+    title="blue-green switch seen by every gateway worker", bound="<= 1 s", trial="rollouts"
+)
+ROLLOUT_MANY: Final = Measurement(
+    title="hundreds of rollouts at once: longest delay of a decision beside stuck ones",
+    bound="<= 1 s",
+    trial="rollouts",
+)
 
-MEASUREMENTS: Final = (CACHE_HITS, MEMORY_GATEWAY, MEMORY_REPLICA, GOODPUT, NO_COLLAPSE, RECORDS)
+MEASUREMENTS: Final = (
+    CACHE_HITS,
+    MEMORY_GATEWAY,
+    MEMORY_REPLICA,
+    GOODPUT,
+    NO_COLLAPSE,
+    RECORDS,
+    ROLLOUT_BACK,
+    ROLLOUT_FAILED,
+    ROLLOUT_SWITCH,
+    ROLLOUT_MANY,
+)

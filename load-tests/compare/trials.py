@@ -31,6 +31,7 @@ TRIALS: Final = (
     Trial(name="cache", title="Cache hits against computing", parts=("kafka", "postgres")),
     Trial(name="overload", title="Overload", parts=("kafka", "postgres")),
     Trial(name="memory", title="Memory under load"),
+    Trial(name="rollouts", title="Rollouts under load"),
 )
 
 

@@ -19,6 +19,9 @@ from slipway.errors import Conflict, DeadlineExceeded, Unavailable
 from slipway.postgres import Connection, Pool
 
 _DEADLINE_S: Final = 10.0
+# A transaction holds the lease row. Its process may be stopped in the middle (SIGSTOP, a frozen machine):
+# then PostgreSQL ends the transaction, or no standby could take over.
+_IDLE_IN_TRANSACTION: Final = "5s"
 
 
 class Fenced(Conflict):
@@ -204,9 +207,11 @@ class Store:
         """
         async with self._connection() as connection, connection.transaction():
             holds = await connection.fetchval(
-                "SELECT true FROM lease WHERE holder = $1 AND fence = $2 FOR SHARE",
+                "SELECT set_config('idle_in_transaction_session_timeout', $3, true) FROM lease "
+                "WHERE holder = $1 AND fence = $2 FOR SHARE",
                 writer.holder,
                 writer.fence,
+                _IDLE_IN_TRANSACTION,
             )
             if not holds:
                 raise Fenced(f"lease {writer.fence} was taken over by another process; nothing was written")

@@ -43,15 +43,19 @@ class Replicas(inference_pb2_grpc.InferenceDirectoryServicer):
 
     def __init__(self) -> None:
         self.states: dict[tuple[str, str], tuple[str, str]] = {}
+        self.silent: set[tuple[str, str]] = set()  # nobody gets an answer about these
+        self.digests: dict[tuple[str, str], str] = {}
         self.is_ready_by_default = True
 
     async def GetVersion(self, request: Any, _context: Any) -> inference_pb2.VersionEndpoints:
+        if (request.model, request.version) in self.silent:
+            await asyncio.get_running_loop().create_future()
         default = ("READY", "") if self.is_ready_by_default else ("LOADING", "")
         state, message = self.states.get((request.model, request.version), default)
         return inference_pb2.VersionEndpoints(
             model=request.model,
             version=request.version,
-            digest=digest_of(request.version),
+            digest=self.digests.get((request.model, request.version), digest_of(request.version)),
             state=state,
             message=message,
         )
@@ -62,7 +66,7 @@ def digest_of(version: str) -> str:
 
 
 @contextmanager
-def rollout_service(folder: Path) -> Iterator[ServiceProcess]:
+def rollout_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
     """A rollout service with a fresh database and fresh secrets; both are gone at the end."""
     group = f"test.rollout.{secrets.token_hex(4)}"
     with own_database("rollout") as dsn, empty_registry() as registry:
@@ -73,7 +77,7 @@ def rollout_service(folder: Path) -> Iterator[ServiceProcess]:
             "SLIPWAY_CONSUMER_GROUP": group,
             "SLIPWAY_LEASE_S": "1.0",
         }
-        with own_service("rollout", folder, **own) as service:
+        with own_service("rollout", folder, **(own | settings)) as service:
             for topic in ("predictions", "candidates", "labels", "shadow_predictions"):
                 asyncio.run(skip_history(service.bootstrap, f"{group}.{topic}", [topic]))
             yield service
@@ -94,6 +98,7 @@ class Bench:
     events: list[rollout_pb2.RolloutEvent] = field(default_factory=list)
     tables: list[rollout_pb2.RouteTable] = field(default_factory=list)
     specs: list[rollout_pb2.ModelSpec] = field(default_factory=list)
+    recorded: int = 0  # predictions in the topic
 
     def yaml(self, *, warm_deadline_s: float = 60, deadline_s: float = 60) -> str:
         return SPEC.format(name=self.model, warm_deadline_s=warm_deadline_s, deadline_s=deadline_s)
@@ -159,6 +164,7 @@ class Bench:
                 context=self._context(version, epoch), payload=_payload(label or str(at % 2))
             )
             await self._publish("predictions", message, key=message.context.prediction_id)
+            self.recorded += 1
 
     async def fail(self, requests_failed: int, *, version: str, epoch: int) -> None:
         for _ in range(requests_failed):
@@ -166,6 +172,26 @@ class Bench:
                 context=self._context(version, epoch), code="INTERNAL", message="boom"
             )
             await self._publish("predictions", message, key=message.context.prediction_id)
+            self.recorded += 1
+
+    async def shadow(self, rows: int, *, version: str, epoch: int, code: str = "") -> None:
+        """Requests that version 1 answered, each with the record of its copy; `code`: how the copy failed."""
+        for at in range(rows):
+            label = str(at % 2)
+            context = self._context("1", epoch)
+            served = predictions_pb2.PredictionServed(context=context, payload=_payload(label))
+            copy = predictions_pb2.PredictionShadowed(
+                context=context,
+                version=version,
+                digest=digest_of(version),
+                latency_s=0.01,
+                payload=None if code else _payload(label),
+                served=[label],
+                code=code,
+            )
+            await self._publish("predictions", served, key=context.prediction_id)
+            self.recorded += 1
+            await self._publish("shadow_predictions", copy, key=context.prediction_id)
 
     async def pass_step(self, status: Any, rows: int = 20) -> None:
         """Traffic of both arms under the present routes."""
