@@ -12,19 +12,26 @@ from services.rollout.consumer import candidate_loop, prediction_loop
 from services.rollout.control import Control
 from services.rollout.directory import Directory
 from services.rollout.driver import Driver
+from services.rollout.freeze_watch import FreezeWatch
 from services.rollout.lease import Lease
+from services.rollout.notice_delivery import Bounds, NoticeDelivery
+from services.rollout.notice_store import NoticeStore
+from services.rollout.operator_book import OperatorBook
+from services.rollout.operator_rpc import OperatorAdmin, RolloutNotices
+from services.rollout.operator_store import OperatorStore
 from services.rollout.reconcile import reconcile
 from services.rollout.rpc import RolloutControl
 from services.rollout.settings import Settings
 from services.rollout.store import Store
 from services.rollout.version_registry import VersionRegistry
 from slipway import kafka, postgres, rpc
+from slipway.callback_http import callback_http
 from slipway.clock import SystemClock
 from slipway.ids import new_id
 from slipway.outbox import Relay
 from slipway.process import Process
 from slipway.registry import Registry
-from slipway.v1 import inference_pb2_grpc, rollout_pb2_grpc
+from slipway.v1 import inference_pb2_grpc, notices_pb2_grpc, operators_pb2_grpc, rollout_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -40,7 +47,10 @@ async def build(process: Process, settings: Settings) -> None:
     registry = await process.enter(_registry(settings.mlflow_url))
     channel = await process.enter(rpc.channel(settings.inference_target))
     directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel), token=token)
-
+    book = OperatorBook(OperatorStore(store), clock=SystemClock())
+    await book.read()
+    notices = NoticeStore(store)
+    delivery = await _delivery(process, settings, notices=notices)
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
     candidates = candidate_loop(control, producer, settings)
     predictions = prediction_loop(control, producer, settings)
@@ -55,25 +65,54 @@ async def build(process: Process, settings: Settings) -> None:
             group.create_task(candidates.run(stop))
             group.create_task(predictions.run(stop))
             group.create_task(driver.run(stop))
+            group.create_task(delivery.run(stop))
+            group.create_task(FreezeWatch(control).run(stop))
 
     process.spawn("relay", relay.run)
+    process.spawn("operators", book.run)
     process.spawn("lease", lease.run)
     process.spawn("lead", lead)
     process.ready_when("lease", lambda: control.is_leading)
     process.ready_when("consumers", lambda: candidates.is_ready and predictions.is_ready)
 
-    server = _server(RolloutControl(control, registry), token)
+    server = rpc.RpcServer(interceptors=(rpc.OperatorToken(token, named=book.identify),))
+    _add_servicers(
+        server,
+        RolloutControl(control, registry, receivers=settings.receivers()),
+        operators=OperatorAdmin(book),
+        notices=RolloutNotices(control, notices, key=settings.callback_key()),
+    )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
-def _server(servicer: RolloutControl, token: str) -> rpc.RpcServer:
-    server = rpc.RpcServer(interceptors=(rpc.OperatorToken(token),))
+def _add_servicers(
+    server: rpc.RpcServer, control: RolloutControl, *, operators: OperatorAdmin, notices: RolloutNotices
+) -> None:
     server.add(
-        rollout_pb2_grpc.add_RolloutControlServicer_to_server,
-        servicer,
-        service="slipway.v1.RolloutControl",
+        rollout_pb2_grpc.add_RolloutControlServicer_to_server, control, service="slipway.v1.RolloutControl"
     )
-    return server
+    server.add(
+        operators_pb2_grpc.add_OperatorAdminServicer_to_server, operators, service="slipway.v1.OperatorAdmin"
+    )
+    server.add(
+        notices_pb2_grpc.add_RolloutNoticesServicer_to_server, notices, service="slipway.v1.RolloutNotices"
+    )
+
+
+async def _delivery(process: Process, settings: Settings, *, notices: NoticeStore) -> NoticeDelivery:
+    policy = settings.receivers()
+    http = await process.enter(
+        callback_http(policy, timeout_s=settings.notice_timeout_s, parallel=settings.parallel_notices)
+    )
+    bounds = Bounds(
+        parallel=settings.parallel_notices,
+        timeout_s=settings.notice_timeout_s,
+        deadline_s=settings.notice_deadline_s,
+        most_pending=settings.max_pending_notices,
+    )
+    return NoticeDelivery(
+        notices, http, policy=policy, bounds=bounds, clock=SystemClock(), key=settings.callback_key()
+    )
 
 
 async def _taken(lease: Lease, stop: asyncio.Event) -> bool:

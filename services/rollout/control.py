@@ -13,6 +13,8 @@ from services.rollout.domain.position import START, Position, apply, fold
 from services.rollout.domain.state_machine import State, Trigger, next_state
 from services.rollout.domain.tally import WHOLE_PPM, Tally
 from services.rollout.messages import outgoing_event, outgoing_routes, to_event, to_routes
+from services.rollout.notice_store import write_notices
+from services.rollout.notices import rows_of_entry
 from services.rollout.rows import Candidate, SpecRow
 from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry, write_tally
 from slipway import outbox, spec
@@ -163,6 +165,7 @@ class Control:
             await write_tally(connection, model.name, tally=counted)
             await _write_candidates(connection, model, move, now_s=now_s)
             await outbox.put(connection, [outgoing_routes(routes), outgoing_event(event)])
+            await write_notices(connection, rows_of_entry(entry, event, model.spec.rollout))
         model.position, model.tally, model.last = position, counted, entry
         if move.candidate or move.drop_waiting:
             model.waiting = None

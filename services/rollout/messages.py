@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
+import orjson
+
 from services.rollout.domain.log_entry import LogEntry
 from services.rollout.domain.position import Position
 from services.rollout.domain.route_table import routes_of
@@ -70,6 +72,8 @@ def to_event(entry: LogEntry, *, tenant: str, champion_version: str) -> rollout_
         weight_ppm=entry.weight_ppm,
         actor=entry.actor,
         reason=entry.reason,
+        step=entry.step,
+        evidence=orjson.dumps(entry.evidence, option=orjson.OPT_SORT_KEYS).decode(),
     )
     message.at.FromDatetime(_utc(entry.at_s))
     return message

@@ -3,13 +3,16 @@
 from typing import Any, Final
 
 from services.rollout import handlers
+from services.rollout.callers import actor_of
 from services.rollout.control import Control
 from services.rollout.domain.explanation import explain
 from services.rollout.domain.log_entry import Version
 from services.rollout.messages import to_event, to_spec
+from services.rollout.report_data import build_report
 from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
 from services.rollout.version_registry import VersionRegistry
+from slipway.callback_urls import CallbackPolicy
 from slipway.errors import InvalidInput
 from slipway.rpc import aborting
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
@@ -20,15 +23,20 @@ MAX_EVENTS: Final = 1000
 class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
     """The operator's way to models, specs and rollouts."""
 
-    def __init__(self, control: Control, registry: VersionRegistry) -> None:
+    def __init__(self, control: Control, registry: VersionRegistry, *, receivers: CallbackPolicy) -> None:
         self._control = control
         self._registry = registry
+        self._receivers = receivers
 
     async def ApplySpec(self, request: rollout_pb2.ApplySpecRequest, context: Any) -> Any:
         """Store and publish a spec."""
         async with aborting(context):
             row, changed = await apply_spec(
-                self._control, yaml=request.yaml, recipe=request.recipe, actor=request.actor
+                self._control,
+                yaml=request.yaml,
+                recipe=request.recipe,
+                actor=actor_of(context, request.actor),
+                receivers=self._receivers,
             )
             return rollout_pb2.ApplySpecResponse(spec=to_spec(row), changed=changed)
 
@@ -42,7 +50,7 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
             candidate = Candidate(
                 model=request.model,
                 subject=Version(version=request.version, digest=digest),
-                actor=request.actor or "operator",
+                actor=actor_of(context, request.actor),
                 reason=request.reason or "started by hand",
                 quality="",
             )
@@ -53,7 +61,10 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
         """End the live rollout."""
         async with aborting(context):
             await handlers.abort(
-                self._control, request.model, actor=request.actor or "operator", reason=request.reason
+                self._control,
+                request.model,
+                actor=actor_of(context, request.actor),
+                reason=request.reason,
             )
             return await self._status(request.model)
 
@@ -61,9 +72,17 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
         """Return to the version before."""
         async with aborting(context):
             await handlers.rollback(
-                self._control, request.model, actor=request.actor or "operator", reason=request.reason
+                self._control,
+                request.model,
+                actor=actor_of(context, request.actor),
+                reason=request.reason,
             )
             return await self._status(request.model)
+
+    async def GetReport(self, request: rollout_pb2.RolloutReportRequest, context: Any) -> Any:
+        """Who, what, why, and the evidence over time of one rollout."""
+        async with aborting(context):
+            return await build_report(self._control, self._control.find(request.model), request.rollout_id)
 
     async def GetStatus(self, request: rollout_pb2.RolloutStatusRequest, context: Any) -> Any:
         """Where a model stands."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -192,6 +192,10 @@ class Store:
             if not holds:
                 raise Fenced(f"lease {writer.fence} was taken over by another process; nothing was written")
             yield connection
+
+    def connection(self) -> AbstractAsyncContextManager[Connection]:
+        """A connection for the statements of a neighbouring module; its failures are SlipwayErrors."""
+        return self._connection()
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:

@@ -61,7 +61,7 @@ def digest_of(version: str) -> str:
 
 
 @contextmanager
-def rollout_service(folder: Path) -> Iterator[ServiceProcess]:
+def rollout_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
     """A rollout service with a fresh database and fresh secrets; both are gone at the end."""
     group = f"test.rollout.{secrets.token_hex(4)}"
     with own_database("rollout") as dsn:
@@ -70,6 +70,7 @@ def rollout_service(folder: Path) -> Iterator[ServiceProcess]:
             "SLIPWAY_INFERENCE_TARGET": f"127.0.0.1:{free_port()}",
             "SLIPWAY_CONSUMER_GROUP": group,
             "SLIPWAY_LEASE_S": "1.0",
+            **settings,
         }
         with own_service("rollout", folder, **own) as service:
             for topic in ("predictions", "candidates"):
