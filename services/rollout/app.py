@@ -3,8 +3,9 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from services.rollout.consumer import candidate_loop, prediction_loop
 from services.rollout.control import Control
 from services.rollout.directory import Directory
 from services.rollout.driver import Driver
-from services.rollout.freeze_watch import FreezeWatch
+from services.rollout.gate_watch import GateWatch
 from services.rollout.lease import Lease
 from services.rollout.notice_delivery import Bounds, NoticeDelivery
 from services.rollout.notice_store import NoticeStore
@@ -29,7 +30,7 @@ from slipway.callback_http import callback_http
 from slipway.clock import SystemClock
 from slipway.ids import new_id
 from slipway.outbox import Relay
-from slipway.process import Process
+from slipway.process import Loop, Process
 from slipway.registry import Registry
 from slipway.v1 import inference_pb2_grpc, notices_pb2_grpc, operators_pb2_grpc, rollout_pb2_grpc
 
@@ -50,44 +51,37 @@ async def build(process: Process, settings: Settings) -> None:
     book = OperatorBook(OperatorStore(store), clock=SystemClock())
     await book.read()
     notices = NoticeStore(store)
-    delivery = await _delivery(process, settings, notices=notices)
-    lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
-    candidates = candidate_loop(control, producer, settings)
-    predictions = prediction_loop(control, producer, settings)
 
-    async def lead(stop: asyncio.Event) -> None:
-        if not await _taken(lease, stop):
-            return
-        await control.lead(lease.taken.result())
-        driver = Driver(control, directory, registry)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(reconcile(control, settings.kafka_bootstrap, stop=stop))
-            group.create_task(candidates.run(stop))
-            group.create_task(predictions.run(stop))
-            group.create_task(driver.run(stop))
-            group.create_task(delivery.run(stop))
-            group.create_task(FreezeWatch(control).run(stop))
+    lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
+    loops = [loop(control, producer, settings) for loop in (candidate_loop, prediction_loop)]
+    work: list[Loop] = [
+        partial(reconcile, control, settings.kafka_bootstrap),
+        *(loop.run for loop in loops),
+        Driver(control, directory, registry).run,
+        (await _delivery(process, settings, notices=notices)).run,
+        GateWatch(control).run,
+    ]
 
     process.spawn("relay", relay.run)
     process.spawn("operators", book.run)
     process.spawn("lease", lease.run)
-    process.spawn("lead", lead)
+    process.spawn("lead", partial(_lead, lease, control, work=work))
     process.ready_when("lease", lambda: control.is_leading)
-    process.ready_when("consumers", lambda: candidates.is_ready and predictions.is_ready)
+    process.ready_when("consumers", lambda: all(loop.is_ready for loop in loops))
 
-    server = rpc.RpcServer(interceptors=(rpc.OperatorToken(token, named=book.identify),))
-    _add_servicers(
-        server,
+    server = _server(
         RolloutControl(control, registry, receivers=settings.receivers()),
-        operators=OperatorAdmin(book),
+        OperatorAdmin(book),
         notices=RolloutNotices(control, notices, key=settings.callback_key()),
+        callers=rpc.OperatorToken(token, named=book.identify),
     )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
-def _add_servicers(
-    server: rpc.RpcServer, control: RolloutControl, *, operators: OperatorAdmin, notices: RolloutNotices
-) -> None:
+def _server(
+    control: RolloutControl, operators: OperatorAdmin, *, notices: RolloutNotices, callers: rpc.OperatorToken
+) -> rpc.RpcServer:
+    server = rpc.RpcServer(interceptors=(callers,))
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server, control, service="slipway.v1.RolloutControl"
     )
@@ -97,6 +91,21 @@ def _add_servicers(
     server.add(
         notices_pb2_grpc.add_RolloutNoticesServicer_to_server, notices, service="slipway.v1.RolloutNotices"
     )
+    return server
+
+
+async def _lead(lease: Lease, control: Control, stop: asyncio.Event, *, work: Sequence[Loop]) -> None:
+    """Do all the work from when the lease is held."""
+    if not await _taken(lease, stop):
+        return
+    await control.lead(lease.taken.result())
+    async with asyncio.TaskGroup() as group:
+        for loop in work:
+            group.create_task(_run(loop, stop))
+
+
+async def _run(loop: Loop, stop: asyncio.Event) -> None:
+    await loop(stop)
 
 
 async def _delivery(process: Process, settings: Settings, *, notices: NoticeStore) -> NoticeDelivery:

@@ -24,6 +24,7 @@ _EVENTS: Final = 20
 _ALL_EVENTS: Final = 1000  # after an absence: whatever happened meanwhile
 _REFRESH_PER_S: Final = 4
 _PROMOTED: Final = "DONE"
+_ENDS: Final = (_PROMOTED, "ABORTED", "ROLLED_BACK")
 
 
 class Outcome(Enum):
@@ -131,6 +132,8 @@ class Watch:
                 f"rollout {self.rollout_id} of {self.model} has ended long ago; "
                 f"`slipway rollout report {self.model} --rollout {self.rollout_id}` says how"
             )
+        if last.to_state not in _ENDS:  # the events were read a moment before the state
+            return []
         self.outcome = _outcome_of(last)
         word = "promoted" if self.outcome is Outcome.PROMOTED else "taken back"
         data = {"outcome": word.replace(" ", "_"), **plain_event(last)}

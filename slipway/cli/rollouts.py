@@ -206,7 +206,7 @@ def report(
 
         slipway rollout report elec2
 
-        slipway rollout report elec2 --rollout 019ab3c0 -o reports/
+        slipway rollout report elec2 --rollout 019ab3c0-5d1e-7aa0-8000-1c2d3e4f5a6b -o reports/
     """
     plane = ControlPlane(operator_token_file=token_file)
     request = rollout_pb2.RolloutReportRequest(model=model, rollout_id=rollout)

@@ -102,6 +102,16 @@ async def test_another_rollout_that_follows_at_once_is_not_mistaken_for_it() -> 
     assert await follow(Plane(live(), following), "m", display=PlainLines(), look_s=0) is Outcome.PROMOTED
 
 
+async def test_a_state_that_is_newer_than_its_events_is_looked_at_again() -> None:
+    torn = live()
+    torn.state = "IDLE"
+    torn.ClearField("step")
+    assert (
+        await follow(Plane(live(), torn, ended("DONE")), "m", display=PlainLines(), look_s=0)
+        is Outcome.PROMOTED
+    )
+
+
 def test_an_end_that_is_out_of_sight_is_left_to_the_report() -> None:
     watch = Watch(model="m")
     watch.take(live())

@@ -181,5 +181,5 @@ async def test_an_open_freeze_window_is_told_while_a_version_is_on_its_way(told:
     await told.it.start("2")
     [(_, body), *_] = await told.got("gate")
     said = json.loads(body)
-    assert (said["kind"], said["event"]["trigger"]) == ("gate", "freeze")
+    assert (said["kind"], said["event"]["trigger"]) == ("gate", "gate")
     assert "freeze window 'always'" in said["text"]

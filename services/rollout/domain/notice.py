@@ -43,21 +43,17 @@ def notices_of(entry: LogEntry, rollout: Rollout) -> tuple[Notice, ...]:
     )
 
 
-def freeze_notices(last: LogEntry, rollout: Rollout, *, window: str, day: str) -> tuple[Notice, ...]:
-    """The notices of a freeze window that opened while a version is on its way.
+def gate_notices(last: LogEntry, rollout: Rollout, *, key: str, what: str) -> tuple[Notice, ...]:
+    """The notices of a gate that closed by itself: no entry of the log says it.
 
     Args:
         last: The latest entry of the log.
         rollout: Who is to be told.
-        window: Its name.
-        day: On which it opened: each opening is told once.
+        key: Of this closing within the rollout: each is told once.
+        what: What it does to the version.
     """
-    text = (
-        f"{last.model}: version {last.subject.version} does not go on while freeze window {window!r} is "
-        "open; harm would still take it back"
-    )
-    notice_id = f"{last.model}/{last.rollout_id}/freeze/{window}/{day}"
-    return _addressed(notice_id, ("gate",), text=text, rollout=rollout)
+    text = f"{last.model}: version {last.subject.version} {what}"
+    return _addressed(f"{last.model}/{last.rollout_id}/{key}", ("gate",), text=text, rollout=rollout)
 
 
 def opened_on(window: Freeze, *, now_s: float) -> str:

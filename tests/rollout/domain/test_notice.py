@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from services.rollout.domain.log_entry import LogEntry, Version
-from services.rollout.domain.notice import freeze_notices, notices_of, opened_on
+from services.rollout.domain.notice import gate_notices, notices_of, opened_on
 from services.rollout.domain.state_machine import State, Trigger
 from slipway.spec_sections import Freeze, Notification, Rollout, Step
 
@@ -98,14 +98,14 @@ def test_a_step_that_the_spec_does_not_know_any_more_needs_nobody() -> None:
     assert told(entry(Trigger.STEP_PASSED, State.CANARY, step=9)) == [("m/4/0", "step")]
 
 
-def test_an_open_freeze_window_is_told_once_for_each_opening() -> None:
+def test_a_gate_that_closes_by_itself_is_told_once_for_each_closing() -> None:
     last = entry(Trigger.READY, State.CANARY, step=0)
-    [to_all, to_gates] = freeze_notices(last, ROLLOUT, window="weekend", day="2026-11-21")
+    [to_all, to_gates] = gate_notices(last, ROLLOUT, key="freeze/weekend/2026-11-21", what="does not go on")
     assert (to_all.id, to_gates.id) == (
         "m/r1/freeze/weekend/2026-11-21/0",
         "m/r1/freeze/weekend/2026-11-21/2",
     )
-    assert "does not go on while freeze window 'weekend' is open" in to_all.text
+    assert (to_all.kind, to_all.text) == ("gate", "m: version 7 does not go on")
 
 
 @pytest.mark.parametrize(

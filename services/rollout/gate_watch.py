@@ -1,4 +1,4 @@
-"""Tells the receivers of a live rollout that a freeze window has opened. No entry of the log says it."""
+"""Tells the receivers of a live rollout what holds it. No entry of the log says it."""
 
 import asyncio
 import logging
@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Final
 
 from services.rollout.control import Control, Model
-from services.rollout.domain.notice import freeze_notices, opened_on
+from services.rollout.domain.notice import gate_notices, opened_on
+from services.rollout.domain.state_machine import State
 from services.rollout.messages import to_event
 from services.rollout.notice_store import write_notices
 from services.rollout.notices import rows_of
@@ -16,10 +17,10 @@ from slipway.errors import SlipwayError
 log = logging.getLogger(__name__)
 
 _LOOK_S: Final = 2.0
-_TRIGGER: Final = "freeze"
+_TRIGGER: Final = "gate"
 
 
-class FreezeWatch:
+class GateWatch:
     """Looks at each live rollout; what it told is remembered, and stands in the table for a successor."""
 
     def __init__(self, control: Control) -> None:
@@ -42,35 +43,48 @@ class FreezeWatch:
                 continue
 
     async def _look_at(self, model: Model) -> None:
-        rollout = model.spec.rollout
-        if not rollout.notify or not model.position.is_live:
+        if not model.spec.rollout.notify or not model.position.is_live:
             self._told.pop(model.name, None)
             return
-        now_s = self._control.clock.now_s()
-        opened = {window.name: opened_on(window, now_s=now_s) for window in rollout.freeze}
-        news = {
-            f"{model.position.rollout_id}/{name}/{day}": (name, day) for name, day in opened.items() if day
-        }
-        for key in news.keys() - self._told.get(model.name, frozenset()):
+        closed = {f"{model.position.rollout_id}/{key}": key for key in self._closed(model)}
+        for full in closed.keys() - self._told.get(model.name, frozenset()):
             try:
-                await self._tell(model.name, window=news[key][0], day=news[key][1], now_s=now_s)
+                await self._tell(model.name, key=closed[full])
             except Fenced:
                 raise
             except SlipwayError as error:
-                log.warning("a notice of a freeze window must wait: %s", error)
+                log.warning("a notice of a gate must wait: %s", error)
                 return
-        self._told[model.name] = frozenset(news)
+        self._told[model.name] = frozenset(closed)
 
-    async def _tell(self, name: str, *, window: str, day: str, now_s: float) -> None:
+    def _closed(self, model: Model) -> dict[str, str]:
+        """What holds the version, by a key for each closing."""
+        return self._frozen(model)
+
+    def _frozen(self, model: Model) -> dict[str, str]:
+        if model.position.state is State.BAKE:  # its end moves nobody
+            return {}
+        now_s = self._control.clock.now_s()
+        opened = {window.name: opened_on(window, now_s=now_s) for window in model.spec.rollout.freeze}
+        return {
+            f"freeze/{name}/{day}": f"does not go on while freeze window {name!r} is open; "
+            "harm would still take it back"
+            for name, day in opened.items()
+            if day
+        }
+
+    async def _tell(self, name: str, *, key: str) -> None:
         async with self._control.locked(name) as model:
-            if not model.position.is_live or model.last is None:
+            what = self._closed(model).get(key) if model.position.is_live else None
+            if what is None or model.last is None:
                 return
-            notices = freeze_notices(model.last, model.spec.rollout, window=window, day=day)
+            notices = gate_notices(model.last, model.spec.rollout, key=key, what=what)
             if not notices:
                 return
             champion = model.position.champion.version if model.position.champion else ""
+            now_s = self._control.clock.now_s()
             now = replace(model.last, from_state=model.position.state, evidence={}, at_s=now_s)
             event = to_event(now, tenant=model.row.tenant, champion_version=champion)
-            event.trigger, event.reason = _TRIGGER, notices[0].text
+            event.trigger, event.reason = _TRIGGER, what
             async with self._control.store.writing(self._control.writer) as connection:
                 await write_notices(connection, rows_of(notices, event))
