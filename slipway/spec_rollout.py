@@ -17,6 +17,8 @@ _ONLY_OF: Final = {
     "better": ("ab",),
     "analysis": ("ab",),
     "min_samples": ("ab",),
+    # blue_green is no step to stay in: the bake follows at once.
+    **dict.fromkeys(("min_rows", "dwell_s", "deadline_s", "approval", "rules"), ("canary", "shadow", "ab")),
 }
 
 

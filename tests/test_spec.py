@@ -238,6 +238,11 @@ def test_reads_a_rollout_of_several_kinds_of_steps() -> None:
             "{kind: ab, weight_percent: 100, metric: cost, better: lower}",
             "line 15: rollout.steps.2.weight_percent: 100 leaves nothing",
         ),
+        (
+            "{kind: blue_green}",
+            "{kind: blue_green, approval: owner}",
+            "line 15: rollout.steps.2.approval: belongs to steps of the kind canary or shadow or ab",
+        ),
         ("name: pairs", "name: right", "line 18: rollout.rules.1.name: 'right' is listed twice"),
         (
             "accuracy, paired",

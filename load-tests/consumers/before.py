@@ -14,10 +14,11 @@ import numpy as np
 from emitted import FEATURES, spec_of
 
 from services.rollout.app import MIGRATIONS
+from services.rollout.commands import start_rollout
 from services.rollout.control import Control
 from services.rollout.domain.decision import when_ready
 from services.rollout.domain.log_entry import Version
-from services.rollout.handlers import make_move, start_rollout
+from services.rollout.handlers import make_move
 from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
 from services.rollout.store import Store
@@ -136,7 +137,7 @@ async def _canary(control: Control, name: str) -> RouteTable:
         candidate = Candidate(model=name, subject=subject, actor="load test", reason="load", quality="none")
         await start_rollout(control, candidate)
         async with control.locked(name) as model:
-            decision = when_ready(model.position, model.spec.rollout)
+            decision = when_ready(model.position, model.policy, control.moment())
             if decision is None:
                 raise RuntimeError(f"the rollout of {name} is paused, and nobody has paused it")
             await make_move(control, model, decision)

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from services.rollout.consumer import candidate_loop, prediction_loop
+from services.rollout.consumer import candidate_loop, label_loop, prediction_loop, shadow_loop
 from services.rollout.control import Control
 from services.rollout.directory import Directory
 from services.rollout.driver import Driver
+from services.rollout.evidence_handlers import ripen
 from services.rollout.gate_watch import GateWatch
 from services.rollout.lease import Lease
 from services.rollout.notice_delivery import Bounds, NoticeDelivery
@@ -35,6 +36,7 @@ from slipway.registry import Registry
 from slipway.v1 import inference_pb2_grpc, notices_pb2_grpc, operators_pb2_grpc, rollout_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+_CONSUMERS: Final = (candidate_loop, prediction_loop, label_loop, shadow_loop)
 
 
 async def build(process: Process, settings: Settings) -> None:
@@ -53,10 +55,11 @@ async def build(process: Process, settings: Settings) -> None:
     notices = NoticeStore(store)
 
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
-    loops = [loop(control, producer, settings) for loop in (candidate_loop, prediction_loop)]
+    loops = [loop(control, producer, settings) for loop in _CONSUMERS]
     work: list[Loop] = [
         partial(reconcile, control, settings.kafka_bootstrap),
         *(loop.run for loop in loops),
+        partial(ripen, control),
         Driver(control, directory, registry).run,
         (await _delivery(process, settings, notices=notices)).run,
         GateWatch(control).run,
@@ -70,7 +73,7 @@ async def build(process: Process, settings: Settings) -> None:
     process.ready_when("consumers", lambda: all(loop.is_ready for loop in loops))
 
     server = _server(
-        RolloutControl(control, registry, receivers=settings.receivers()),
+        RolloutControl(control, registry, receivers=settings.receivers(), book=book),
         OperatorAdmin(book),
         notices=RolloutNotices(control, notices, key=settings.callback_key()),
         callers=rpc.OperatorToken(token, named=book.identify),

@@ -3,9 +3,12 @@
 from collections.abc import Sequence
 
 from services.rollout.control import Control
+from services.rollout.evidence_handlers import take_labels, take_shadows
 from services.rollout.handlers import take_candidates, take_predictions
+from services.rollout.label_records import LabelRecord, read_label
 from services.rollout.records import ArmRecord, read_record
 from services.rollout.settings import Settings
+from services.rollout.shadow_records import ShadowRecord, read_shadow
 from slipway import topics
 from slipway.envelope import Event
 from slipway.kafka import ConsumerLoop, Producer, Subscription
@@ -20,6 +23,28 @@ def prediction_loop(control: Control, producer: Producer, settings: Settings) ->
 
     subscription = _subscription(topics.PREDICTIONS.name, settings, max_batch=2000)
     return ConsumerLoop(subscription, handle, dead_letters=producer, read=read_record)
+
+
+def label_loop(control: Control, producer: Producer, settings: Settings) -> ConsumerLoop:
+    """Counts what became of the answers of live rollouts."""
+
+    async def handle(records: Sequence[LabelRecord]) -> None:
+        if await take_labels(control, records):
+            await control.relay.flush()
+
+    subscription = _subscription(topics.LABELS.name, settings, max_batch=1000)
+    return ConsumerLoop(subscription, handle, dead_letters=producer, read=read_label)
+
+
+def shadow_loop(control: Control, producer: Producer, settings: Settings) -> ConsumerLoop:
+    """Counts what versions in shadow answered."""
+
+    async def handle(records: Sequence[ShadowRecord]) -> None:
+        if await take_shadows(control, records):
+            await control.relay.flush()
+
+    subscription = _subscription(topics.SHADOW_PREDICTIONS.name, settings, max_batch=1000)
+    return ConsumerLoop(subscription, handle, dead_letters=producer, read=read_shadow)
 
 
 def candidate_loop(control: Control, producer: Producer, settings: Settings) -> ConsumerLoop:

@@ -1,41 +1,56 @@
 """All models in memory, and the one way to move them: log, routes, events and counts in one transaction."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from services.rollout import metrics
+from services.rollout.chronicle import point_of, with_point
 from services.rollout.domain import tally as tallies
+from services.rollout.domain.finding import Finding
 from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.moment import Moment
+from services.rollout.domain.policy import Policy, of_spec
 from services.rollout.domain.position import START, Position, apply, fold
-from services.rollout.domain.state_machine import State, Trigger, next_state
-from services.rollout.domain.tally import WHOLE_PPM, Tally
+from services.rollout.domain.state_machine import BEGINNINGS, Trigger, next_state
+from services.rollout.domain.tally import Tally
+from services.rollout.domain.transition import completed, tally_after
+from services.rollout.evidence_store import clear_evidence, load_evidence, write_evidence, write_point
 from services.rollout.messages import outgoing_event, outgoing_routes, to_event, to_routes
 from services.rollout.notice_store import write_notices
 from services.rollout.notices import rows_of_entry
+from services.rollout.reporting import report, report_gauges
 from services.rollout.rows import Candidate, SpecRow
-from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry, write_tally
+from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry
+from services.rollout.unsaved import Unsaved
 from slipway import outbox, spec
 from slipway.clock import Clock
 from slipway.errors import NotFound, Unavailable
 from slipway.outbox import Relay
 from slipway.postgres import Connection
+from slipway.spec import Spec
 from slipway.v1.rollout_pb2 import RouteTable
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, kw_only=True)
 class Model:
-    """One model as its log says it is."""
+    """One model as its log says it is.
+
+    Attributes:
+        spec: The newest one.
+        newest: Its policy, which the next rollout will obey.
+        pinned: The policy that the live rollout began with.
+    """
 
     row: SpecRow
-    spec: spec.Spec
+    spec: Spec
+    newest: Policy
+    pinned: Policy | None = None
     position: Position = START
     last: LogEntry | None = None
     tally: Tally = field(default_factory=Tally)
+    unsaved: Unsaved = field(default_factory=Unsaved)
+    last_findings: tuple[Finding, ...] = ()
     waiting: Candidate | None = None
     profiles: dict[str, bytes] = field(default_factory=dict)
     is_stale: bool = False
@@ -46,12 +61,23 @@ class Model:
         """The model's name."""
         return self.row.model
 
+    @property
+    def policy(self) -> Policy:
+        """What the live rollout obeys to its end; without one, what the next will obey."""
+        return self.pinned or self.newest
+
+    @property
+    def ruling_spec(self) -> Spec:
+        """The spec with the rollout section that is in force."""
+        return self.spec.model_copy(update={"rollout": self.policy.rollout})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
     """A transition that somebody wants.
 
     Attributes:
+        rivals: Who stays beside the subject.
         epoch_above: The new epoch is above this one too, not only above the log's last.
         candidate: What is started; recorded as started.
         drop_waiting: Why a waiting candidate is not to follow; empty: it may.
@@ -62,8 +88,11 @@ class Move:
     actor: str
     reason: str
     evidence: dict[str, object] = field(default_factory=dict)
+    rivals: tuple[Version, ...] = ()
     step: int = -1
     weight_ppm: int = 0
+    mirror_ppm: int = 0
+    max_mirrored_per_s: float = 0.0
     rollout_id: str = ""
     epoch_above: int = 0
     candidate: Candidate | None = None
@@ -112,7 +141,8 @@ class Control:
     async def lead(self, writer: Writer) -> None:
         """Read every log and begin to write."""
         for row in await self.store.load_specs():
-            model = Model(row=row, spec=spec.parse(row.yaml))
+            given = spec.parse(row.yaml)
+            model = Model(row=row, spec=given, newest=of_spec(given))
             await self._load(model)
             self._models[row.model] = model
         self.loaded_at_s = self.clock.now_s()
@@ -130,6 +160,10 @@ class Control:
             known = ", ".join(self.names[:20]) or "none yet: `slipway apply -f model.yaml` creates one"
             raise NotFound(f"model {name!r} is not known; known models: {known}")
         return model
+
+    def moment(self) -> Moment:
+        """Now; time before this process led is nobody's fault."""
+        return Moment(now_s=self.clock.now_s(), watched_from_s=self.loaded_at_s)
 
     def add(self, model: Model) -> None:
         """Know a model that was just stored."""
@@ -156,21 +190,36 @@ class Control:
         now_s = self.clock.now_s()
         entry = self._entry(model, move, now_s=now_s)
         position = apply(model.position, entry)
-        counted = _tally_after(entry, model.tally if tally is None else tally)
+        seen = model.tally if tally is None else tally
+        point = point_of(seen, model.policy, model.position, now_s=now_s)
+        is_ours = model.position.is_live
+        counted = tally_after(model.position, entry, with_point(seen, point) if is_ours else seen)
         champion = position.champion.version if position.champion else ""
         event = to_event(entry, tenant=model.row.tenant, champion_version=champion)
         routes = to_routes(model.row, position, profiles=model.profiles, written_at_s=entry.at_s)
         async with self.store.writing(self.writer) as connection:
             await write_entry(connection, entry, champion_version=champion)
-            await write_tally(connection, model.name, tally=counted)
+            if is_ours:
+                await write_point(connection, model.name, tally=seen, point=point)
+            await write_evidence(
+                connection, model.name, before=model.tally, after=counted, unsaved=model.unsaved
+            )
+            if not position.is_live:
+                await clear_evidence(connection, model.name)
             await _write_candidates(connection, model, move, now_s=now_s)
             await outbox.put(connection, [outgoing_routes(routes), outgoing_event(event)])
-            await write_notices(connection, rows_of_entry(entry, event, model.spec.rollout))
+            await write_notices(connection, rows_of_entry(entry, event, model.policy.rollout))
         model.position, model.tally, model.last = position, counted, entry
+        if position.is_live:
+            model.unsaved.written()
+            model.pinned = model.newest if entry.trigger in BEGINNINGS else model.pinned
+        else:
+            model.unsaved.reset()
+            model.pinned = None
         if move.candidate or move.drop_waiting:
             model.waiting = None
         self.relay.wake()
-        _report(model, entry)
+        report(model.position, model.tally, entry)
 
     def routes(self, model: Model) -> RouteTable:
         """The model's route table as the log says it is."""
@@ -179,7 +228,7 @@ class Control:
 
     def _entry(self, model: Model, move: Move, *, now_s: float) -> LogEntry:
         position = model.position
-        return LogEntry(
+        entry = LogEntry(
             model=model.name,
             seq=position.seq + 1,
             rollout_id=move.rollout_id or position.rollout_id,
@@ -187,8 +236,12 @@ class Control:
             to_state=next_state(position.state, move.trigger),
             trigger=move.trigger,
             subject=move.subject,
+            rivals=move.rivals,
+            spec_revision=model.row.revision if move.trigger in BEGINNINGS else position.spec_revision,
             step=move.step,
             weight_ppm=move.weight_ppm,
+            mirror_ppm=move.mirror_ppm,
+            max_mirrored_per_s=move.max_mirrored_per_s,
             actor=move.actor,
             reason=move.reason,
             evidence=dict(move.evidence),
@@ -196,6 +249,7 @@ class Control:
             fence=self.writer.fence,
             at_s=now_s,
         )
+        return completed(position, entry)
 
     async def _load(self, model: Model) -> None:
         entries = await self.store.load_log(model.name)
@@ -203,19 +257,20 @@ class Control:
         model.last = entries[-1] if entries else None
         stored = await self.store.load_tally(model.name)
         is_own = stored is not None and stored.rollout_id == model.position.rollout_id
-        model.tally = stored if stored and is_own else tallies.begin_rollout(model.position.rollout_id)
+        counted = stored if stored and is_own else tallies.begin_rollout(model.position.rollout_id)
+        model.tally, model.unsaved = await load_evidence(self.store, model.name, counted)
         model.waiting = await self.store.load_waiting(model.name)
         model.profiles = await self.store.load_profiles(model.name)
+        model.pinned = await self._pinned_policy(model) if model.position.is_live else None
         model.is_stale = False
-        _report_gauges(model)
+        report_gauges(model.name, model.position, model.tally)
 
-
-def _tally_after(entry: LogEntry, tally: Tally) -> Tally:
-    if entry.to_state is State.WARMING and entry.trigger is not Trigger.RECONCILE:
-        return tallies.begin_rollout(entry.rollout_id)
-    if entry.trigger in (Trigger.READY, Trigger.READY_FULL, Trigger.STEP_PASSED, Trigger.STEPS_PASSED):
-        return tallies.begin_step(tally, entry.to_state)
-    return tally
+    async def _pinned_policy(self, model: Model) -> Policy:
+        revision = model.position.spec_revision
+        if revision in (0, model.row.revision):  # 0: it began before revisions were written down
+            return model.newest
+        row = await self.store.load_spec(model.name, revision)
+        return of_spec(spec.parse(row.yaml)) if row else model.newest
 
 
 async def _write_candidates(connection: Connection, model: Model, move: Move, *, now_s: float) -> None:
@@ -225,37 +280,3 @@ async def _write_candidates(connection: Connection, model: Model, move: Move, *,
         note = f"version {move.candidate.subject.version} was started instead"
         await end_waiting(connection, model.name, state="SUPERSEDED", note=note)
         await write_candidate(connection, move.candidate, state="STARTED", now_s=now_s)
-
-
-def _report(model: Model, entry: LogEntry) -> None:
-    metrics.TRANSITIONS.labels(entry.to_state, entry.trigger).inc()
-    _report_gauges(model)
-    log.info(
-        "transition",
-        extra={
-            "model": entry.model,
-            "seq": entry.seq,
-            "from_state": entry.from_state,
-            "to_state": entry.to_state,
-            "trigger": entry.trigger,
-            "version": entry.subject.version,
-            "epoch": entry.epoch,
-            "reason": entry.reason,
-        },
-    )
-
-
-def _report_gauges(model: Model) -> None:
-    position = model.position
-    metrics.ROUTE_EPOCH.labels(model.name).set(position.epoch)
-    metrics.LIVE.labels(model.name).set(position.is_live)
-    share_ppm = position.weight_ppm if position.state is State.CANARY else 0
-    metrics.CANARY_SHARE.labels(model.name).set(share_ppm / WHOLE_PPM)
-    report_evidence(model)
-
-
-def report_evidence(model: Model) -> None:
-    """Show the evidence against the version that is rolled out."""
-    is_bake = model.position.state is State.BAKE
-    value = model.tally.bake_e_value if is_bake else model.tally.e_value
-    metrics.E_VALUE.labels(model.name).set(value if model.position.is_live else 0)

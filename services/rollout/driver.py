@@ -8,13 +8,15 @@ from typing import Any, Final, Protocol
 
 from services.rollout import metrics
 from services.rollout.control import Control, Model
-from services.rollout.domain.decision import Decision, decide, decide_overdue, when_not_warm, when_ready
+from services.rollout.domain.decision import Decision, decide, when_not_warm, when_ready
 from services.rollout.domain.log_entry import Version
+from services.rollout.domain.moment import elapsed_s
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State, Trigger
+from services.rollout.domain.tally import Tally
 from services.rollout.handlers import make_move, start_waiting
 from services.rollout.store import Fenced
-from slipway.errors import InvalidInput, NotFound, SlipwayError
+from slipway.errors import InvalidInput, NotFound, SlipwayError, Unavailable
 from slipway.v1.inference_pb2 import VersionEndpoints
 
 log = logging.getLogger(__name__)
@@ -25,6 +27,10 @@ FAILURE_SETTLES_S: Final = 2.0
 # Without its reference profile a version serves well, only its drift cannot be watched.
 PROFILE_PATIENCE_S: Final = 15.0
 RETRY_S: Final = 2.0
+# Deadlines and freeze windows are noticed within this time where no record comes in.
+IDLE_LOOK_S: Final = 1.0
+# Questions to the inference service at a time, whatever the number of models.
+ASKED_AT_ONCE: Final = 64
 
 
 class Replicas(Protocol):
@@ -55,6 +61,15 @@ class _Warmth:
     waiting_for: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What was looked at, and when."""
+
+    position: Position
+    tally: Tally
+    at_s: float
+
+
 class Driver:
     """One task per model and purpose: a model whose replicas are slow delays no other."""
 
@@ -65,6 +80,9 @@ class Driver:
         self._tasks: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._retry_at_s: dict[tuple[str, str], float] = {}
         self._aliases: dict[str, str] = {}
+        self._served: dict[str, int] = {}
+        self._looks: dict[str, _Seen] = {}
+        self._places = asyncio.Semaphore(ASKED_AT_ONCE)
         self._complaints: dict[tuple[str, str], str] = {}
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -86,14 +104,26 @@ class Driver:
 
     def _look_at(self, group: asyncio.TaskGroup, model: Model) -> None:
         position = model.position
-        if position.is_live or model.waiting:
+        if (position.is_live and self._is_due(model)) or model.waiting:
             self._spawn(group, ("step", model.name), self._step(model.name, position))
-        subject = position.subject
-        if position.state is State.WARMING and subject and subject.version not in model.profiles:
-            self._spawn(group, ("profile", model.name), self._fetch_profile(model.name, subject))
+        if position.state is State.WARMING:
+            for version in _new_versions(position):
+                if version.version not in model.profiles:
+                    key = (f"profile {version.version}", model.name)
+                    self._spawn(group, key, self._fetch_profile(model.name, version))
+        # A move may have brought other replicas: each is asked after anew.
+        if position.champion and self._served.get(model.name) != position.step_epoch:
+            self._spawn(group, ("served version", model.name), self._assert_served(model.name, position))
         wanted = _alias_of(position)
         if wanted and self._aliases.get(model.name) != wanted:
             self._spawn(group, ("alias", model.name), self._set_alias(model.name, wanted))
+
+    def _is_due(self, model: Model) -> bool:
+        """Whether a look can find what the last one did not: among hundreds most have nothing new."""
+        seen = self._looks.get(model.name)
+        if seen is None or seen.position is not model.position or seen.tally is not model.tally:
+            return True
+        return self._control.clock.monotonic_s() - seen.at_s >= IDLE_LOOK_S
 
     def _spawn(self, group: asyncio.TaskGroup, key: tuple[str, str], work: Coroutine[Any, Any, None]) -> None:
         task = self._tasks.get(key)
@@ -122,42 +152,61 @@ class Driver:
             if model.position.seq != seen.seq:
                 return
             decision = self._decide(model, warmth)
+            if warmth is None:
+                now_s = self._control.clock.monotonic_s()
+                self._looks[name] = _Seen(model.position, model.tally, now_s)
             if decision:
                 await make_move(self._control, model, decision)
             else:
                 await start_waiting(self._control, model)
 
     def _decide(self, model: Model, warmth: _Warmth | None) -> Decision | None:
-        position, policy = model.position, model.spec.rollout
-        # The time in which nobody watched does not count against the rollout.
-        since_s = self._control.clock.now_s() - max(position.entered_at_s, self._control.loaded_at_s)
+        position, policy, at = model.position, model.policy, self._control.moment()
         if warmth is None:
-            return decide(position, model.tally, policy) or decide_overdue(
-                position, model.tally, policy, since_s=since_s
-            )
+            return decide(position, model.tally, policy, at)
+        since_s = elapsed_s(position, at)
         if warmth.state == "FAILED" and since_s > FAILURE_SETTLES_S:
             reason = f"its replicas failed: {warmth.waiting_for}"
             return Decision(trigger=Trigger.WARM_FAILED, reason=reason)
-        assert position.subject is not None
-        has_profile = position.subject.version in model.profiles or since_s > PROFILE_PATIENCE_S
-        if warmth.state == "READY" and has_profile:
-            return when_ready(position, policy)
+        known = {version.version for version in _new_versions(position)} <= model.profiles.keys()
+        if warmth.state == "READY" and (known or since_s > PROFILE_PATIENCE_S):
+            return when_ready(position, policy, at)
         waiting_for = warmth.waiting_for or "its reference profile in the registry"
         return when_not_warm(policy, since_s=since_s, waiting_for=waiting_for)
 
     async def _see_warmth(self, name: str, seen: Position) -> _Warmth:
-        assert seen.subject is not None
+        """What the slowest of the new versions still needs; one that fails speaks for all."""
+        found = [await self._see_version(name, version) for version in _new_versions(seen)]
+        waiting = [warmth for warmth in found if warmth.state != "READY"]
+        failed = [warmth for warmth in waiting if warmth.state == "FAILED"]
+        return (failed or waiting or found)[0]
+
+    async def _see_version(self, name: str, version: Version) -> _Warmth:
         try:
-            found = await self._replicas.get_version(name, seen.subject.version)
+            async with self._places:
+                found = await self._replicas.get_version(name, version.version)
         except SlipwayError as error:
             return _Warmth("UNKNOWN", str(error))
-        if found.state == "READY" and found.digest != seen.subject.digest:
+        if found.state == "READY" and found.digest != version.digest:
             return _Warmth(
-                "LOADING", f"its replicas serve digest {found.digest[:12]}, not {seen.subject.digest[:12]}"
+                "LOADING", f"its replicas serve digest {found.digest[:12]}, not {version.digest[:12]}"
             )
         if found.state == "READY":
             return _Warmth("READY", "")
         return _Warmth(found.state, found.message or f"its replicas are {found.state or 'UNKNOWN'}")
+
+    async def _assert_served(self, name: str, position: Position) -> None:
+        """Promoted is what answers, not what the log says: ask until both agree (Flagger, issue 189)."""
+        champion = position.champion
+        assert champion is not None
+        warmth = await self._see_version(name, champion)
+        is_served = warmth.state == "READY"
+        metrics.UNSERVED.labels(name).set(not is_served)
+        if not is_served:
+            raise Unavailable(
+                f"version {champion.version} is champion and does not answer: {warmth.waiting_for}"
+            )
+        self._served[name] = position.step_epoch
 
     async def _fetch_profile(self, name: str, subject: Version) -> None:
         try:
@@ -178,6 +227,12 @@ class Driver:
             metrics.ALIAS_FAILURES.inc()
             raise
         self._aliases[name] = version
+
+
+def _new_versions(position: Position) -> tuple[Version, ...]:
+    """The version that is rolled out, and its rivals."""
+    assert position.subject is not None
+    return (position.subject, *position.rivals)
 
 
 def _alias_of(position: Position) -> str:

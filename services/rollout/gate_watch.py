@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Final
 
 from services.rollout.control import Control, Model
+from services.rollout.domain.look import look
 from services.rollout.domain.notice import gate_notices, opened_on
 from services.rollout.domain.state_machine import State
+from services.rollout.domain.verdict import Outcome
 from services.rollout.messages import to_event
 from services.rollout.notice_store import write_notices
 from services.rollout.notices import rows_of
@@ -43,7 +45,7 @@ class GateWatch:
                 continue
 
     async def _look_at(self, model: Model) -> None:
-        if not model.spec.rollout.notify or not model.position.is_live:
+        if not model.policy.rollout.notify or not model.position.is_live:
             self._told.pop(model.name, None)
             return
         closed = {f"{model.position.rollout_id}/{key}": key for key in self._closed(model)}
@@ -59,13 +61,21 @@ class GateWatch:
 
     def _closed(self, model: Model) -> dict[str, str]:
         """What holds the version, by a key for each closing."""
-        return self._frozen(model)
+        found = self._frozen(model)
+        position, at = model.position, self._control.moment()
+        if position.state in (State.WARMING, State.BAKE):
+            return found
+        seen = look(position, model.tally, model.policy, at)
+        if seen.verdict.outcome is Outcome.HOLD and seen.closed_by and seen.closed_by in seen.verdict.reason:
+            what = f"has passed step {position.step + 1} and is held: {seen.closed_by}"
+            found[f"held/{position.step}/{seen.closed_by}"] = what
+        return found
 
     def _frozen(self, model: Model) -> dict[str, str]:
         if model.position.state is State.BAKE:  # its end moves nobody
             return {}
         now_s = self._control.clock.now_s()
-        opened = {window.name: opened_on(window, now_s=now_s) for window in model.spec.rollout.freeze}
+        opened = {window.name: opened_on(window, now_s=now_s) for window in model.policy.rollout.freeze}
         return {
             f"freeze/{name}/{day}": f"does not go on while freeze window {name!r} is open; "
             "harm would still take it back"
@@ -78,7 +88,7 @@ class GateWatch:
             what = self._closed(model).get(key) if model.position.is_live else None
             if what is None or model.last is None:
                 return
-            notices = gate_notices(model.last, model.spec.rollout, key=key, what=what)
+            notices = gate_notices(model.last, model.policy.rollout, key=key, what=what)
             if not notices:
                 return
             champion = model.position.champion.version if model.position.champion else ""

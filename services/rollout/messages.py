@@ -6,10 +6,12 @@ from typing import Final
 
 import orjson
 
+from services.rollout.domain.finding import Finding
 from services.rollout.domain.log_entry import LogEntry
 from services.rollout.domain.position import Position
 from services.rollout.domain.route_table import routes_of
 from services.rollout.rows import SpecRow
+from services.rollout.unsaved import Point
 from slipway import topics
 from slipway.envelope import Outgoing, encode
 from slipway.v1 import rollout_pb2
@@ -51,6 +53,8 @@ def to_routes(
             upstream=UPSTREAM,
             role=arm.role,
             weight_ppm=arm.weight_ppm,
+            mirror_ppm=arm.mirror_ppm,
+            max_mirrored_per_s=arm.max_mirrored_per_s,
             profile=ReferenceProfile.FromString(profiles.get(arm.version.version, b"")),
         )
     return message
@@ -76,6 +80,34 @@ def to_event(entry: LogEntry, *, tenant: str, champion_version: str) -> rollout_
         evidence=orjson.dumps(entry.evidence, option=orjson.OPT_SORT_KEYS).decode(),
     )
     message.at.FromDatetime(_utc(entry.at_s))
+    return message
+
+
+def to_finding(finding: Finding) -> rollout_pb2.Finding:
+    """One line of the evidence table."""
+    return rollout_pb2.Finding(
+        name=finding.name,
+        standing=finding.standing,
+        is_guardrail=finding.is_guardrail,
+        is_dry_run=finding.is_dry_run,
+        samples=finding.samples,
+        needed=finding.needed,
+        log_e_harm=finding.log_e_harm,
+        log_harm_limit=finding.log_harm_limit,
+        log_e_proof=finding.log_e_proof,
+        log_proof_limit=finding.log_proof_limit,
+        text=finding.text,
+    )
+
+
+def to_point(point: Point) -> rollout_pb2.EvidencePoint:
+    """The findings at one moment."""
+    message = rollout_pb2.EvidencePoint(
+        step=point.step,
+        weight_ppm=point.weight_ppm,
+        findings=[to_finding(finding) for finding in point.findings],
+    )
+    message.at.FromDatetime(_utc(point.at_s))
     return message
 
 

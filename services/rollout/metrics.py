@@ -12,6 +12,9 @@ E_VALUE = Gauge(
     "slipway_rollout_e_value", "Evidence of harm by the new version; it is taken back at 1 / alpha", ["model"]
 )
 RECORDS = Counter("slipway_rollout_records_total", "Prediction records read", ["use"])
+LATE_RECORDS = Counter("slipway_rollout_late_records_total", "Labels and outcomes by use", ["use"])
+SHADOW_RECORDS = Counter("slipway_rollout_shadow_records_total", "Answers in shadow by use", ["use"])
+PAIRS = Counter("slipway_rollout_pairs_total", "Labelled requests that both versions answered")
 LEASE_HELD = Gauge("slipway_rollout_is_leader", "1 where this process holds the lease")
 RECONCILED = Counter(
     "slipway_rollout_reconciled_total", "Routes or specs on Kafka that differed from the log", ["topic"]
@@ -20,4 +23,7 @@ NOTICES = Counter("slipway_rollout_notices_total", "Attempts to deliver notices,
 NOTICES_PENDING = Gauge("slipway_rollout_notices_pending", "Notices that wait for delivery")
 ALIAS_FAILURES = Counter(
     "slipway_rollout_alias_failures_total", "Attempts to set the registry's champion that failed"
+)
+UNSERVED = Gauge(
+    "slipway_rollout_champion_is_unserved", "1 where replicas do not serve what was promoted", ["model"]
 )

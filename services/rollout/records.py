@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from math import isfinite
+from typing import Any, Final, NamedTuple
 
 from aiokafka import ConsumerRecord
 from google.protobuf.message import DecodeError
@@ -25,6 +26,7 @@ from slipway.v1.predictions_pb2 import (
 Classes = tuple[tuple[str, int], ...]
 
 _LABEL: Final = "label"
+_ABSTAINED: Final = ("abstained", "BOOL")
 _FLOATS: Final = frozenset({"FP16", "FP32", "FP64"})
 # The client went away: nothing the version did.
 _IGNORED_CODES: Final = frozenset({"CANCELLED"})
@@ -61,6 +63,22 @@ def read_record(source: ConsumerRecord) -> ArmRecord:
     )
 
 
+class Answer(NamedTuple):
+    """What a payload's outputs say; a tuple, as it is made for every prediction.
+
+    Attributes:
+        texts: The answered class of each row; empty for regressors.
+        has_abstained: Whether a row abstained; None where the version has no such output.
+    """
+
+    classes: Classes = ()
+    texts: tuple[str, ...] = ()
+    has_abstained: bool | None = None
+
+
+NO_ANSWER: Final = Answer()
+
+
 class Answers:
     """What the records of one model say, by its spec.
 
@@ -78,8 +96,9 @@ class Answers:
         Raises:
             InvalidInput: Its payload cannot be read.
         """
-        context = record.message.context
-        outcome, classes = self._judge(record.message)
+        message = record.message
+        context = message.context
+        outcome, answer = self._judge(message)
         return Observation(
             source=f"{PREDICTIONS.name}/{record.partition}",
             offset=record.offset,
@@ -89,43 +108,60 @@ class Answers:
             served_s=context.served_at.seconds,
             outcome=outcome,
             is_computed=not context.cache,
-            classes=classes,
+            classes=answer.classes,
+            prediction_id=context.prediction_id,
+            unit=context.unit,
+            is_pinned=context.pinned,
+            latency_s=to_latency_s(context.latency_s),
+            flags=len(message.flags) if isinstance(message, ServedView) else 0,
+            has_abstained=answer.has_abstained,
         )
 
-    def _judge(self, message: Any) -> tuple[Outcome, Classes]:
+    def _judge(self, message: Any) -> tuple[Outcome, Answer]:
         if isinstance(message, _ABOUT_RECORDS):
-            return "ignored", ()  # the version did its work
+            return "ignored", NO_ANSWER  # the version did its work
         if isinstance(message, PredictionFailed):
-            return ("ignored" if message.code in _IGNORED_CODES else "failed"), ()
+            return ("ignored" if message.code in _IGNORED_CODES else "failed"), NO_ANSWER
         context = message.context
         if context.degraded:
-            return "failed", ()  # something else answered, because the version that was meant could not
+            return (
+                "failed",
+                NO_ANSWER,
+            )  # something else answered, because the version that was meant could not
         try:
-            classes = self._read_outputs(message.payload)
+            answer = self.read_outputs(message.payload)
         except DecodeError as error:
             raise InvalidInput(f"prediction {context.prediction_id!r}: not a Payload: {error}") from error
         except InvalidInput:
-            return "malformed", ()
+            return "malformed", NO_ANSWER
         # How soon the cache answers, or how late, says nothing about the version.
         is_slow = not context.cache and context.latency_s > self._max_latency_s
-        return ("slow" if is_slow else "good"), classes
+        return ("slow" if is_slow else "good"), answer
 
-    def _read_outputs(self, payload: bytes) -> Classes:
-        """Answered classes and how often.
+    def read_outputs(self, payload: bytes) -> Answer:
+        """What was answered.
 
         Raises:
             InvalidInput: NaN, a class that the spec does not list, or bytes that are no tensor.
         """
-        classes: Classes = ()
+        answer = NO_ANSWER
         for tensor in AnswerView.FromString(payload).outputs:
             values = to_list(tensor)
             if tensor.name == _LABEL and self._classes is not None:
-                classes = _count([v.decode("utf-8", "replace") for v in values])
-                if unknown := {name for name, _ in classes} - self._classes:
+                texts = [v.decode("utf-8", "replace") for v in values]
+                answer = Answer(_count(texts), tuple(texts), answer.has_abstained)
+                if unknown := set(texts) - self._classes:
                     raise InvalidInput(f"the answer {min(unknown)!r} is not one of the spec's classes")
             elif tensor.datatype in _FLOATS and any(value != value for value in values):
                 raise InvalidInput(f"output {tensor.name} has NaN")
-        return classes
+            elif (tensor.name, tensor.datatype) == _ABSTAINED:
+                answer = Answer(answer.classes, answer.texts, any(values))
+        return answer
+
+
+def to_latency_s(latency_s: float) -> float:
+    """A latency that can be counted; what is none took no time."""
+    return latency_s if isfinite(latency_s) and latency_s > 0 else 0.0
 
 
 def _count(answers: Sequence[str]) -> Classes:

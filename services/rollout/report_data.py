@@ -1,40 +1,37 @@
-"""Everything that is kept of one rollout."""
+"""What a rollout's report is made of: its log, whose policy it followed, its findings over time."""
 
 from services.rollout.control import Control, Model
-from services.rollout.messages import to_event
+from services.rollout.evidence_store import load_points
+from services.rollout.messages import to_event, to_point
 from slipway.errors import NotFound
-from slipway.v1 import rollout_pb2
+from slipway.v1.rollout_pb2 import RolloutReport
 
 
-async def build_report(control: Control, model: Model, rollout_id: str) -> rollout_pb2.RolloutReport:
-    """The log of one rollout, and the spec that it follows; an id may be shortened.
+async def build_report(control: Control, model: Model, rollout_id: str) -> RolloutReport:
+    """The report of one rollout.
 
+    Args:
+        control: Whose store is read.
+        model: Its model.
+        rollout_id: Empty: the latest.
     Raises:
-        NotFound: No such rollout.
+        NotFound: The model has had no such rollout.
     """
-    newest_first = await control.store.load_events(model.name, limit=10_000)
-    entries = newest_first[::-1]
     wanted = rollout_id or model.position.rollout_id
-    own = [
-        (at, entry) for at, (entry, _) in enumerate(entries) if wanted and entry.rollout_id.startswith(wanted)
-    ]
-    if not own:
-        raise NotFound(
-            f"{model.name}: no rollout {rollout_id or 'yet'}; `slipway rollout list` shows the models"
-        )
-    first_at, first = own[0]
-    events = [
-        to_event(entry, tenant=model.row.tenant, champion_version=entries[at][1])
-        for at, entry in own
-        if entry.rollout_id == first.rollout_id
-    ]
-    return rollout_pb2.RolloutReport(
+    entries = await control.store.load_rollout(model.name, wanted)
+    if not entries:
+        raise NotFound(f"{model.name}: no rollout {wanted!r}; `slipway status {model.name}` shows the latest")
+    first, champion = entries[0]
+    is_live = model.position.is_live and model.position.rollout_id == wanted
+    return RolloutReport(
         model=model.name,
-        rollout_id=first.rollout_id,
+        rollout_id=wanted,
         version=first.subject.version,
-        champion_version=entries[first_at - 1][1] if first_at else "",
-        state=events[-1].to_state,
+        rivals=[rival.version for rival in model.position.rivals] if is_live else [],
+        champion_version=champion,
+        state=entries[-1][0].to_state,
         spec_revision=model.row.revision,
         yaml=model.row.yaml,
-        events=events,
+        events=[to_event(entry, tenant=model.row.tenant, champion_version=after) for entry, after in entries],
+        points=[to_point(point) for point in await load_points(control.store, model.name, wanted)],
     )

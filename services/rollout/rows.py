@@ -31,6 +31,7 @@ class Candidate:
     actor: str
     reason: str
     quality: str
+    rivals: tuple[Version, ...] = ()
 
 
 def entry_of(row: Any) -> LogEntry:
@@ -51,6 +52,10 @@ def entry_of(row: Any) -> LogEntry:
         epoch=row["epoch"],
         fence=row["fence"],
         at_s=row["at"].timestamp(),
+        rivals=_rivals(row),
+        spec_revision=row["spec_revision"],
+        mirror_ppm=row["mirror_ppm"],
+        max_mirrored_per_s=row["max_mirrored_per_s"],
     )
 
 
@@ -77,4 +82,10 @@ def candidate_of(row: Any) -> Candidate:
         actor=row["actor"],
         reason=row["reason"],
         quality=row["quality"],
+        rivals=_rivals(row),
     )
+
+
+def _rivals(row: Any) -> tuple[Version, ...]:
+    pairs = zip(row["rival_versions"], row["rival_digests"], strict=True)
+    return tuple(Version(version=version, digest=digest) for version, digest in pairs)

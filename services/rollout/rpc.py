@@ -1,32 +1,39 @@
 """RolloutControl over gRPC: decode, call one handler, encode."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-from services.rollout import handlers
+from services.rollout import commands
 from services.rollout.callers import actor_of
 from services.rollout.control import Control
-from services.rollout.domain.explanation import explain
+from services.rollout.domain.gates import RoleMissing
 from services.rollout.domain.log_entry import Version
-from services.rollout.messages import to_event, to_spec
+from services.rollout.messages import to_spec
+from services.rollout.operator_book import OperatorBook
 from services.rollout.report_data import build_report
 from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
+from services.rollout.status import status_of
 from services.rollout.version_registry import VersionRegistry
 from slipway.callback_urls import CallbackPolicy
-from slipway.errors import InvalidInput
-from slipway.rpc import aborting
+from slipway.errors import Denied, InvalidInput
+from slipway.rpc import aborting, caller
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
 
 MAX_EVENTS: Final = 1000
+MAX_RIVALS: Final = 8
 
 
 class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
     """The operator's way to models, specs and rollouts."""
 
-    def __init__(self, control: Control, registry: VersionRegistry, *, receivers: CallbackPolicy) -> None:
+    def __init__(
+        self, control: Control, registry: VersionRegistry, *, receivers: CallbackPolicy, book: OperatorBook
+    ) -> None:
         self._control = control
         self._registry = registry
         self._receivers = receivers
+        self._book = book
 
     async def ApplySpec(self, request: rollout_pb2.ApplySpecRequest, context: Any) -> Any:
         """Store and publish a spec."""
@@ -41,7 +48,7 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
             return rollout_pb2.ApplySpecResponse(spec=to_spec(row), changed=changed)
 
     async def StartRollout(self, request: rollout_pb2.StartRolloutRequest, context: Any) -> Any:
-        """Roll a registered version out."""
+        """Roll a registered version out, beside rivals where the spec has an A/B step."""
         async with aborting(context):
             self._control.find(request.model)
             if not request.version:
@@ -50,39 +57,80 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
             candidate = Candidate(
                 model=request.model,
                 subject=Version(version=request.version, digest=digest),
+                rivals=await self._find_rivals(request),
                 actor=actor_of(context, request.actor),
                 reason=request.reason or "started by hand",
                 quality="",
             )
-            await handlers.start_rollout(self._control, candidate)
+            await commands.start_rollout(self._control, candidate)
             return await self._status(request.model)
+
+    async def _find_rivals(self, request: rollout_pb2.StartRolloutRequest) -> tuple[Version, ...]:
+        """Each is a version, or `version@digest` where the digest is to be that one and no other."""
+        if len(request.rivals) > MAX_RIVALS:
+            raise InvalidInput(f"{len(request.rivals)} rivals: an A/B step compares {MAX_RIVALS} at most")
+        found = []
+        for rival in request.rivals:
+            version, _, digest = rival.partition("@")
+            digest = digest or await self._registry.find_digest(request.model, version)
+            found.append(Version(version=version, digest=digest))
+        return tuple(found)
 
     async def Abort(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
         """End the live rollout."""
-        async with aborting(context):
-            await handlers.abort(
-                self._control,
-                request.model,
-                actor=actor_of(context, request.actor),
-                reason=request.reason,
-            )
-            return await self._status(request.model)
+        return await self._command(commands.abort, request, context)
 
     async def Rollback(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
         """Return to the version before."""
+        return await self._command(commands.rollback, request, context)
+
+    async def Pause(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
+        """Stop the way up."""
+        return await self._command(commands.pause, request, context)
+
+    async def Resume(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
+        """Go on where a pause stopped."""
+        return await self._command(commands.resume, request, context)
+
+    async def Promote(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
+        """Skip what is left of the steps, or of the bake."""
+        return await self._sign(commands.promote, request, context)
+
+    async def Approve(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
+        """Sign the present step."""
+        return await self._sign(commands.approve, request, context)
+
+    async def _command(
+        self, command: Callable[..., Awaitable[None]], request: rollout_pb2.RolloutCommand, context: Any
+    ) -> Any:
         async with aborting(context):
-            await handlers.rollback(
-                self._control,
-                request.model,
-                actor=actor_of(context, request.actor),
-                reason=request.reason,
-            )
+            actor = actor_of(context, request.actor)
+            await command(self._control, request.model, actor=actor, reason=request.reason)
+            return await self._status(request.model)
+
+    async def _sign(
+        self, command: Callable[..., Awaitable[None]], request: rollout_pb2.RolloutCommand, context: Any
+    ) -> Any:
+        """A command for which a role may be asked; who lacks it hears who has it."""
+        async with aborting(context):
+            roles = caller(context).roles
+            try:
+                await command(
+                    self._control,
+                    request.model,
+                    actor=actor_of(context, request.actor),
+                    roles=roles,
+                    reason=request.reason,
+                )
+            except RoleMissing as error:
+                raise Denied(f"{error}; {self._book.who_could(error.role)}") from error
             return await self._status(request.model)
 
     async def GetReport(self, request: rollout_pb2.RolloutReportRequest, context: Any) -> Any:
         """Who, what, why, and the evidence over time of one rollout."""
         async with aborting(context):
-            return await build_report(self._control, self._control.find(request.model), request.rollout_id)
+            model = self._control.find(request.model)
+            return await build_report(self._control, model, request.rollout_id)
 
     async def GetStatus(self, request: rollout_pb2.RolloutStatusRequest, context: Any) -> Any:
         """Where a model stands."""
@@ -98,23 +146,4 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
     async def _status(self, name: str, *, events: int = 1) -> rollout_pb2.RolloutStatus:
         newest = await self._control.store.load_events(name, limit=events) if events else []
         async with self._control.locked(name) as model:
-            position = model.position
-            text = (
-                explain(position, model.tally, model.spec.rollout)
-                if position.is_live
-                else handlers.idle_text(model)
-            )
-            return rollout_pb2.RolloutStatus(
-                spec=to_spec(model.row),
-                routes=self._control.routes(model),
-                state=position.state if position.is_live else "IDLE",
-                version=position.subject.version if position.subject else "",
-                explanation=text + handlers.waiting_text(model),
-                events=[
-                    to_event(entry, tenant=model.row.tenant, champion_version=champion)
-                    for entry, champion in newest
-                ],
-                promoted=position.promoted,
-                rolled_back=position.rolled_back,
-                rollouts=position.rollouts,
-            )
+            return status_of(self._control, model, newest)

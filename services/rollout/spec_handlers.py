@@ -3,6 +3,7 @@
 import hashlib
 
 from services.rollout.control import Control, Model
+from services.rollout.domain.policy import of_spec
 from services.rollout.domain.recipe import check_recipe
 from services.rollout.domain.spec_change import check_same_signature
 from services.rollout.messages import outgoing_spec, to_spec
@@ -27,6 +28,7 @@ async def apply_spec(
         Conflict: The model exists with another signature.
     """
     given = spec.parse(yaml)
+    policy = of_spec(given)
     _check_recipe(given, recipe)
     check_receivers(given, receivers)
     writer = control.writer
@@ -35,7 +37,7 @@ async def apply_spec(
     except NotFound:
         row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=1, now_s=control.clock.now_s())
         await control.store.add_spec(writer, row, messages=[outgoing_spec(to_spec(row))])
-        control.add(Model(row=row, spec=given))
+        control.add(Model(row=row, spec=given, newest=policy))
         control.relay.wake()
         return row, True
     return await _revise(control, given, yaml=yaml, recipe=recipe, actor=actor)
@@ -52,7 +54,8 @@ async def _revise(
         now_s = control.clock.now_s()
         row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=revision, now_s=now_s)
         await control.store.add_spec(control.writer, row, messages=[outgoing_spec(to_spec(row))])
-        model.row, model.spec = row, given
+        # A live rollout goes on by the policy that it began with.
+        model.row, model.spec, model.newest = row, given, of_spec(given)
     control.relay.wake()
     return row, True
 

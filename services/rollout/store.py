@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -89,6 +89,14 @@ class Store:
             )
         return [spec_of(row) for row in rows]
 
+    async def load_spec(self, model: str, revision: int) -> SpecRow | None:
+        """One revision of a model's spec."""
+        async with self._connection() as connection:
+            row = await connection.fetchrow(
+                "SELECT * FROM model_specs WHERE model = $1 AND revision = $2", model, revision
+            )
+        return None if row is None else spec_of(row)
+
     async def load_log(self, model: str) -> list[LogEntry]:
         """The whole log of one model, oldest first."""
         async with self._connection() as connection:
@@ -100,6 +108,16 @@ class Store:
         async with self._connection() as connection:
             rows = await connection.fetch(
                 "SELECT * FROM rollout_log WHERE model = $1 ORDER BY seq DESC LIMIT $2", model, limit
+            )
+        return [(entry_of(row), row["champion_version"]) for row in rows]
+
+    async def load_rollout(self, model: str, rollout_id: str) -> list[tuple[LogEntry, str]]:
+        """The entries of one rollout with the champion after each, oldest first."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT * FROM rollout_log WHERE model = $1 AND rollout_id = $2 ORDER BY seq",
+                model,
+                rollout_id,
             )
         return [(entry_of(row), row["champion_version"]) for row in rows]
 
@@ -154,11 +172,6 @@ class Store:
         async with self.writing(writer) as connection:
             await outbox.put(connection, messages)
 
-    async def put_tally(self, writer: Writer, model: str, *, tally: Tally) -> None:
-        """Store counts and the offsets they reach to."""
-        async with self.writing(writer) as connection:
-            await write_tally(connection, model, tally=tally)
-
     async def put_profile(self, writer: Writer, subject: tuple[str, str], *, profile: bytes) -> None:
         """Store the reference profile of (model, version)."""
         async with self.writing(writer) as connection:
@@ -174,6 +187,12 @@ class Store:
             note = f"version {candidate.subject.version} came before its turn"
             await end_waiting(connection, candidate.model, state="SUPERSEDED", note=note)
             await write_candidate(connection, candidate, state="WAITING", now_s=now_s)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Connection]:
+        """A connection to read by, with a deadline."""
+        async with self._connection() as connection:
+            yield connection
 
     @asynccontextmanager
     async def writing(self, writer: Writer) -> AsyncIterator[Connection]:
@@ -193,10 +212,6 @@ class Store:
                 raise Fenced(f"lease {writer.fence} was taken over by another process; nothing was written")
             yield connection
 
-    def connection(self) -> AbstractAsyncContextManager[Connection]:
-        """A connection for the statements of a neighbouring module; its failures are SlipwayErrors."""
-        return self._connection()
-
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
         try:
@@ -209,12 +224,15 @@ class Store:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Unavailable(f"PostgreSQL failed: {error!r}") from error
 
+    connection = _connection  # for the statements of neighbouring modules
+
 
 async def write_entry(connection: Connection, entry: LogEntry, *, champion_version: str) -> None:
     """Append to the log; the primary key (model, seq) is the compare-and-set."""
     await connection.execute(
         "INSERT INTO rollout_log VALUES "
-        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+        "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
+        "$18, $19, $20, $21, $22)",
         entry.model,
         entry.seq,
         entry.rollout_id,
@@ -232,6 +250,11 @@ async def write_entry(connection: Connection, entry: LogEntry, *, champion_versi
         entry.epoch,
         entry.fence,
         datetime.fromtimestamp(entry.at_s, UTC),
+        [rival.version for rival in entry.rivals],
+        [rival.digest for rival in entry.rivals],
+        entry.spec_revision,
+        entry.mirror_ppm,
+        entry.max_mirrored_per_s,
     )
 
 
@@ -249,10 +272,11 @@ async def write_tally(connection: Connection, model: str, *, tally: Tally) -> No
 async def write_candidate(connection: Connection, candidate: Candidate, *, state: str, now_s: float) -> None:
     """Record what became of a candidate; a version that is announced again is recorded anew."""
     await connection.execute(
-        "INSERT INTO candidates VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8) "
+        "INSERT INTO candidates VALUES ($1, $2, $3, $4, '', $5, $6, $7, $8, $9, $10) "
         "ON CONFLICT (model, version) DO UPDATE SET state = excluded.state, note = '', "
         "actor = excluded.actor, reason = excluded.reason, quality = excluded.quality, "
-        "recorded_at = excluded.recorded_at",
+        "recorded_at = excluded.recorded_at, rival_versions = excluded.rival_versions, "
+        "rival_digests = excluded.rival_digests",
         candidate.model,
         candidate.subject.version,
         candidate.subject.digest,
@@ -261,6 +285,8 @@ async def write_candidate(connection: Connection, candidate: Candidate, *, state
         candidate.reason,
         candidate.quality,
         datetime.fromtimestamp(now_s, UTC),
+        [rival.version for rival in candidate.rivals],
+        [rival.digest for rival in candidate.rivals],
     )
 
 

@@ -37,8 +37,9 @@ def draw(path: Path, report: RolloutReport) -> None:
         one.grid(alpha=0.25)
         _mark_decisions(one, report)
     _name_decisions(harm, report)
-    if harm.get_legend_handles_labels()[0]:
-        harm.legend(loc="upper left", frameon=False, ncols=3, fontsize=8)
+    handles, names = counts.get_legend_handles_labels()
+    if handles:
+        figure.legend(handles, names, loc="outside lower center", frameon=False, ncols=4, fontsize=8)
     figure.savefig(path, dpi=110)
     plt.close(figure)
 

@@ -9,12 +9,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ServedView(_message.Message):
-    __slots__ = ("context", "payload")
+    __slots__ = ("context", "payload", "flags")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
+    FLAGS_FIELD_NUMBER: _ClassVar[int]
     context: _predictions_pb2.PredictionContext
     payload: bytes
-    def __init__(self, context: _Optional[_Union[_predictions_pb2.PredictionContext, _Mapping]] = ..., payload: _Optional[bytes] = ...) -> None: ...
+    flags: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, context: _Optional[_Union[_predictions_pb2.PredictionContext, _Mapping]] = ..., payload: _Optional[bytes] = ..., flags: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class PayloadView(_message.Message):
     __slots__ = ("inputs", "outputs")

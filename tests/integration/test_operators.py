@@ -136,3 +136,20 @@ async def test_tokens_outlast_a_restart(office: Office, service: ServiceProcess)
     service.start()
     await asyncio.to_thread(service.wait_ready)
     assert await office.may_call(own)
+
+
+async def test_an_approval_without_the_role_is_refused_with_those_who_could(office: Office) -> None:
+    await office.it.promote_first()
+    await office.it.apply(office.it.yaml().replace("min_rows: 20}, {", "min_rows: 0, approval: legal}, {", 1))
+    await office.it.start("2")
+    await office.it.reaches("CANARY")
+    with pytest.raises(grpc.aio.AioRpcError, match="slipway operators add NAME --role legal") as refusal:
+        await office.it.command("Approve", actor="anna")
+    assert refusal.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    name, own = await office.add("legal")
+    with pytest.raises(grpc.aio.AioRpcError, match=f"these could: .*{name}"):
+        await office.it.command("Approve", actor="anna")
+    request = rollout_pb2.RolloutCommand(model=office.it.model, actor="anna", reason="seen")
+    await office.control.Approve(request, metadata=own, timeout=10)
+    events = (await office.it.status()).events
+    assert [event.actor for event in events if event.trigger == "approve"] == [name]

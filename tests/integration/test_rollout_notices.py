@@ -183,3 +183,15 @@ async def test_an_open_freeze_window_is_told_while_a_version_is_on_its_way(told:
     said = json.loads(body)
     assert (said["kind"], said["event"]["trigger"]) == ("gate", "gate")
     assert "freeze window 'always'" in said["text"]
+
+
+async def test_a_step_that_has_passed_and_waits_for_a_signature_is_told(told: Told) -> None:
+    await told.it.promote_first()
+    yaml = told.yaml("url: 'URL/sign', form: chat, 'on': [gate]").replace(
+        "min_rows: 20}, {", "min_rows: 0, approval: owner}, {", 1
+    )
+    await told.it.apply(yaml)
+    await told.it.start("2")
+    texts = [json.loads(body)["text"] for _, body in await told.got("sign", count=2)]
+    assert "needs the approval of 'owner'" in texts[0]
+    assert "has passed step 1 and is held: waits for the approval of 'owner'" in texts[1]

@@ -22,6 +22,7 @@ from slipway.rpc import operator_metadata
 from slipway.v1 import inference_pb2, inference_pb2_grpc, predictions_pb2, retraining_pb2, rollout_pb2
 from slipway.v1.rollout_pb2_grpc import RolloutControlStub
 from slipway.v1.tensors_pb2 import Payload
+from tests.rollout.empty_registry import empty_registry
 from tests.service_process import ServiceProcess, free_port, own_database, own_service, skip_history, until
 
 SPEC = """
@@ -64,8 +65,9 @@ def digest_of(version: str) -> str:
 def rollout_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
     """A rollout service with a fresh database and fresh secrets; both are gone at the end."""
     group = f"test.rollout.{secrets.token_hex(4)}"
-    with own_database("rollout") as dsn:
+    with own_database("rollout") as dsn, empty_registry() as registry:
         own = {
+            "SLIPWAY_MLFLOW_URL": registry,
             "SLIPWAY_POSTGRES_DSN": dsn,
             "SLIPWAY_INFERENCE_TARGET": f"127.0.0.1:{free_port()}",
             "SLIPWAY_CONSUMER_GROUP": group,
@@ -73,7 +75,7 @@ def rollout_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
             **settings,
         }
         with own_service("rollout", folder, **own) as service:
-            for topic in ("predictions", "candidates"):
+            for topic in ("predictions", "candidates", "labels", "shadow_predictions"):
                 asyncio.run(skip_history(service.bootstrap, f"{group}.{topic}", [topic]))
             yield service
 
@@ -101,19 +103,26 @@ class Bench:
         request = rollout_pb2.ApplySpecRequest(yaml=yaml or self.yaml(), recipe=recipe, actor="anna")
         return await self._call(self.stub.ApplySpec, request)
 
-    async def start(self, version: str) -> Any:
+    async def start(self, version: str, *, rivals: tuple[str, ...] = ()) -> Any:
         request = rollout_pb2.StartRolloutRequest(
-            model=self.model, version=version, digest=digest_of(version), actor="anna"
+            model=self.model,
+            version=version,
+            digest=digest_of(version),
+            actor="anna",
+            rivals=[f"{rival}@{digest_of(rival)}" for rival in rivals],
         )
         return await self._call(self.stub.StartRollout, request)
 
+    async def command(self, verb: str, *, actor: str = "anna", reason: str = "") -> Any:
+        """One of Abort, Rollback, Pause, Resume, Promote, Approve."""
+        request = rollout_pb2.RolloutCommand(model=self.model, actor=actor, reason=reason)
+        return await self._call(getattr(self.stub, verb), request)
+
     async def abort(self) -> Any:
-        return await self._call(self.stub.Abort, rollout_pb2.RolloutCommand(model=self.model, actor="anna"))
+        return await self.command("Abort")
 
     async def rollback(self) -> Any:
-        return await self._call(
-            self.stub.Rollback, rollout_pb2.RolloutCommand(model=self.model, actor="anna")
-        )
+        return await self.command("Rollback")
 
     async def status(self) -> Any:
         return await self._call(

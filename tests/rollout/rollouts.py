@@ -1,6 +1,7 @@
 """Short ways to rollout logs, for tests."""
 
 from dataclasses import replace
+from typing import Any
 
 from services.rollout.domain.decision import Decision
 from services.rollout.domain.log_entry import LogEntry, Version
@@ -27,11 +28,20 @@ class History:
         weight_ppm: int = 0,
         quality: str = "",
         at_s: float = 0.0,
+        **more: Any,
     ) -> Position:
         """Append one entry about `version`, or about the one that is on its way."""
         position = self.position
         subject = NAMES[version] if version else position.subject or self.entries[-1].subject
         begins = trigger in (Trigger.START, Trigger.RESTORE)
+        kept: dict[str, Any] = {"rivals": position.rivals, "spec_revision": position.spec_revision}
+        fields: dict[str, Any] = {
+            **kept,
+            "actor": "test",
+            "reason": "because",
+            "evidence": {"quality": quality} if quality else {},
+            **more,
+        }
         entry = LogEntry(
             model="m",
             seq=position.seq + 1,
@@ -42,12 +52,10 @@ class History:
             subject=subject,
             step=step,
             weight_ppm=weight_ppm,
-            actor="test",
-            reason="because",
-            evidence={"quality": quality} if quality else {},
             epoch=position.epoch + 1,
             fence=1,
             at_s=at_s,
+            **fields,
         )
         self.position = apply(position, entry)
         self.entries.append(entry)
@@ -56,7 +64,15 @@ class History:
     def decide(self, decision: Decision | None) -> Position:
         """Append what was decided."""
         assert decision is not None
-        return self.add(decision.trigger, step=decision.step, weight_ppm=decision.weight_ppm)
+        return self.add(
+            decision.trigger,
+            version=int(decision.subject.version) if decision.subject else None,
+            rivals=decision.rivals,
+            step=decision.step,
+            weight_ppm=decision.weight_ppm,
+            mirror_ppm=decision.mirror_ppm,
+            max_mirrored_per_s=decision.max_mirrored_per_s,
+        )
 
     def promote(self, version: int) -> "History":
         """Bring a version all the way."""
@@ -77,6 +93,22 @@ def canary_at(percent: float, *, quality: str = "") -> History:
     return history
 
 
+def shadow_at(percent: float) -> History:
+    """Version 1 is champion, version 2 gets copies of its requests."""
+    history = History().promote(1)
+    history.add(Trigger.START, version=2)
+    history.add(Trigger.READY_SHADOW, step=0, mirror_ppm=round(percent * 10_000), max_mirrored_per_s=50.0)
+    return history
+
+
+def contest_at(percent: float, *, rivals: tuple[int, ...] = (3,)) -> History:
+    """Version 1 is champion, version 2 and its rivals have `percent` each."""
+    history = History().promote(1)
+    history.add(Trigger.START, version=2, rivals=tuple(NAMES[rival] for rival in rivals))
+    history.add(Trigger.READY_AB, step=0, weight_ppm=round(percent * 10_000))
+    return history
+
+
 def seen(
     version: int,
     *,
@@ -87,6 +119,11 @@ def seen(
     rows: int = 1,
     served_s: int | None = None,
     classes: tuple[tuple[str, int], ...] = (),
+    unit: str = "",
+    is_pinned: bool = False,
+    latency_s: float = 0.01,
+    flags: int = 0,
+    has_abstained: bool | None = None,
 ) -> Observation:
     """One record."""
     return Observation(
@@ -99,6 +136,11 @@ def seen(
         outcome=outcome,
         is_computed=is_computed,
         classes=classes,
+        unit=unit,
+        is_pinned=is_pinned,
+        latency_s=latency_s,
+        flags=flags,
+        has_abstained=has_abstained,
     )
 
 

@@ -114,3 +114,24 @@ def test_a_payload_that_is_none_is_nobodys_answer() -> None:
 )
 def test_what_went_wrong_with_records_is_nothing_the_version_did(message: Any) -> None:
     assert _seen(message).outcome == "ignored"
+
+
+def test_a_record_says_whose_it_was_and_what_was_odd_about_its_inputs() -> None:
+    message = _served(_label("1"), prediction_id="p", unit="ann", pinned=True, latency_s=0.03)
+    message.flags.extend(["out_of_range:a", "unknown_category:b"])
+    seen = _seen(message)
+    assert (seen.prediction_id, seen.unit, seen.is_pinned, seen.flags) == ("p", "ann", True, 2)
+    assert seen.latency_s == pytest.approx(0.03)
+
+
+@pytest.mark.parametrize("latency_s", [float("nan"), float("inf"), -1.0])
+def test_a_latency_that_is_none_took_no_time(latency_s: float) -> None:
+    assert _seen(_served(_label("1"), latency_s=latency_s)).latency_s == 0.0
+
+
+@pytest.mark.parametrize(("rows", "has_abstained"), [((False, False), False), ((False, True), True)])
+def test_a_request_abstains_with_any_of_its_rows(rows: tuple[bool, bool], has_abstained: bool) -> None:
+    abstained = tensors.to_tensor("abstained", np.array(rows))
+    assert _seen(_served(abstained, _label("1", "0"))).has_abstained is has_abstained
+    assert _seen(_served(_label("1", "0"), abstained)).classes == (("0", 1), ("1", 1))
+    assert _seen(_served(_label("1", "0"))).has_abstained is None

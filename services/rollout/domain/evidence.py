@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from math import exp, log
 from typing import Final
 
+from services.rollout.domain.betting import log_mean_exp
+
 RATE_RATIOS: Final = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 # How the first stake is spread over them: most on the ratios that are common and still hurt. Chosen among
 # seven spreads in 600 simulated streams at 10 %: median requests to find 0.20 -> 0.30 and 0.20 -> 0.40
@@ -71,12 +73,25 @@ def e_value(log_ratios: Sequence[float]) -> float:
     return sum(exp(min(x, 700.0)) for x in log_ratios) / len(log_ratios)
 
 
+def log_e_of_requests(bad: int, requests: int, *, baseline: float) -> float:
+    """Log e-value against "requests go badly no more often than `baseline`", from their counts alone.
+
+    Formula: `add_request` over all of them, in any order: a product has none.
+    """
+    totals = (
+        bad * _log_likelihood_ratio(min(r * baseline, _CERTAIN), baseline, is_bad=True)
+        + (requests - bad) * _log_likelihood_ratio(min(r * baseline, _CERTAIN), baseline, is_bad=False)
+        for r in BAKE_RATIOS
+    )
+    return log_mean_exp(tuple(totals))
+
+
 def log_e_of_single_class(share: float, rows: int) -> float:
-    """Log e-value against "it answers this class at most as often as the champion does".
+    """Log chance against so many answers of one class, were they drawn at the champion's share of it.
 
     Args:
         share: The champion's share of answers with this class, in (0, 1].
         rows: Answers of the canary so far, all of this class.
-    Formula: each answer of the class multiplies by 1 / share; any other answer makes it 0.
+    Formula: -rows ln(share).
     """
     return -rows * log(share)

@@ -1,10 +1,10 @@
 """All rules of one version against the champion: one state, saved with the offsets it was built from."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from services.rollout.domain import rule_evidence
-from services.rollout.domain.alpha_split import split_alpha
 from services.rollout.domain.finding import Finding, find
 from services.rollout.domain.rule import Rule, check_rule
 from services.rollout.domain.rule_evidence import Measurement, PairMeasurement, RuleEvidence
@@ -22,6 +22,9 @@ class EvidenceTable:
         return dict(self.rows).get(name, RuleEvidence())
 
 
+NO_TABLE: Final = EvidenceTable()
+
+
 def begin(rules: Sequence[Rule]) -> EvidenceTable:
     """Nothing seen yet.
 
@@ -34,13 +37,33 @@ def begin(rules: Sequence[Rule]) -> EvidenceTable:
     return EvidenceTable(rows=tuple((name, RuleEvidence()) for name in names))
 
 
+def fitted(table: EvidenceTable, rules: Sequence[Rule]) -> EvidenceTable:
+    """The table for these rules: what each has seen before stays, a new one has seen nothing."""
+    if [name for name, _ in table.rows] == [rule.name for rule in rules]:
+        return table
+    begun = begin(rules)
+    return EvidenceTable(rows=tuple((name, table.of(name)) for name, _ in begun.rows))
+
+
 def add(table: EvidenceTable, rule: Rule, measurement: Measurement) -> EvidenceTable:
     """Add a request to one rule.
 
     Raises:
         InvalidInput: The measurement does not fit the rule.
     """
-    return _replaced(table, rule.name, rule_evidence.observe(table.of(rule.name), rule, measurement))
+    return add_all(table, [(rule, measurement)])
+
+
+def add_all(table: EvidenceTable, measured: Sequence[tuple[Rule, Measurement]]) -> EvidenceTable:
+    """Add a request to every rule that measures it.
+
+    Raises:
+        InvalidInput: A measurement does not fit its rule, or a rule is not in the table.
+    """
+    states = dict(table.rows)
+    for rule, measurement in measured:
+        states[rule.name] = rule_evidence.observe(_state(states, rule), rule, measurement)
+    return EvidenceTable(rows=tuple(states.items()))
 
 
 def add_pair(table: EvidenceTable, rule: Rule, measurement: PairMeasurement) -> EvidenceTable:
@@ -49,24 +72,30 @@ def add_pair(table: EvidenceTable, rule: Rule, measurement: PairMeasurement) -> 
     Raises:
         InvalidInput: The rule is not paired.
     """
-    return _replaced(table, rule.name, rule_evidence.observe_pair(table.of(rule.name), rule, measurement))
+    states = dict(table.rows)
+    states[rule.name] = rule_evidence.observe_pair(_state(states, rule), rule, measurement)
+    return EvidenceTable(rows=tuple(states.items()))
 
 
-def find_all(table: EvidenceTable, rules: Sequence[Rule], *, alpha: float) -> tuple[Finding, ...]:
-    """One finding per rule; guardrails share alpha, each signal and dry run has its own.
+def find_all(
+    table: EvidenceTable, rules: Sequence[Rule], *, alphas: Mapping[str, float], alpha: float
+) -> tuple[Finding, ...]:
+    """One finding per rule.
 
-    Only guardrails can take a version back, so only they spend from the promise that a harmless one stays.
+    Args:
+        table: What they saw.
+        rules: Those that are asked.
+        alphas: Each guardrail's part of alpha. Only guardrails can take a version back, so only they spend
+            from the promise that a harmless one stays; every other rule has the whole of it.
+        alpha: Of the rollout.
     """
-    guardrails = {r.name: r.alpha_weight for r in rules if r.is_guardrail and not r.is_dry_run}
-    parts = split_alpha(alpha, guardrails)
     return tuple(
-        find(rule, table.of(rule.name), alpha=parts.get(rule.name, alpha), proof_alpha=alpha)
+        find(rule, table.of(rule.name), alpha=alphas.get(rule.name, alpha), proof_alpha=alpha)
         for rule in rules
     )
 
 
-def _replaced(table: EvidenceTable, name: str, state: RuleEvidence) -> EvidenceTable:
-    if name not in dict(table.rows):
-        raise InvalidInput(f"rule {name!r} is not in the table: begin it with all rules of the spec")
-    rows = tuple((n, state if n == name else s) for n, s in table.rows)
-    return replace(table, rows=rows)
+def _state(states: Mapping[str, RuleEvidence], rule: Rule) -> RuleEvidence:
+    if rule.name not in states:
+        raise InvalidInput(f"rule {rule.name!r} is not in the table: begin it with all rules of the spec")
+    return states[rule.name]

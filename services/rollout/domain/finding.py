@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from math import exp
+from math import exp, log
 from typing import Final
 
 from services.rollout.domain import rule_evidence
@@ -31,6 +31,8 @@ class Finding:
 
     Attributes:
         needed: Samples that the rule asks for.
+        log_harm_limit: Harm at this log e-value.
+        log_proof_limit: Proven at this log e-value; 0 where no proof is asked.
         text: In plain words.
     """
 
@@ -41,7 +43,9 @@ class Finding:
     samples: int = 0
     needed: int = 0
     log_e_harm: float = 0.0
+    log_harm_limit: float = 0.0
     log_e_proof: float = 0.0
+    log_proof_limit: float = 0.0
     text: str
 
     @property
@@ -77,7 +81,9 @@ def find(rule: Rule, state: RuleEvidence, *, alpha: float, proof_alpha: float) -
         samples=seen,
         needed=rule.min_samples,
         log_e_harm=harm,
+        log_harm_limit=-log(alpha),
         log_e_proof=proof,
+        log_proof_limit=0.0 if rule.margin is None else -log(proof_alpha),
         text=_rule_text(rule, seen, e_values=(harm, proof), alphas=(alpha, proof_alpha)),
     )
 
@@ -91,6 +97,7 @@ def find_sample_ratio(ratio: SampleRatio) -> Finding:
         standing=Standing.HARM if is_broken else Standing.CLEAR,
         samples=sum(ratio.counts),
         log_e_harm=log_e,
+        log_harm_limit=-log(CHECK_ALPHA),
         text=f"units per arm {', '.join(f'{c:,}' for c in ratio.counts)} at shares "
         f"{', '.join(f'{s:g}' for s in ratio.shares)}: {_e_text('mismatch', log_e, CHECK_ALPHA)}",
     )
@@ -116,6 +123,7 @@ def find_coverage(coverage: Coverage, *, tolerance: float, min_matured: int) -> 
         samples=matured,
         needed=min_matured,
         log_e_harm=coverage.log_e_value,
+        log_harm_limit=-log(CHECK_ALPHA),
         text=f"{matured:,} of {min_matured:,} matured requests, labelled {coverage.canary.share:.1%} of the "
         f"canary's and {coverage.champion.share:.1%} of the champion's: "
         f"{_e_text('difference', coverage.log_e_value, CHECK_ALPHA)}",

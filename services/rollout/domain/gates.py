@@ -2,7 +2,8 @@
 
 Gates stop a version on its way up only. Harm, an abort and a deadline pass through all of them: a rollout
 that waits for a signature while it does damage is the fault that gates are known for (Flagger, issue 1801).
-Evidence comes in meanwhile; whether a pause also stops the step's deadline, the caller says by its clock.
+Evidence comes in meanwhile; a pause also stops the step's clock, and what has passed is not given up while it
+waits for a signature or for the end of a window.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.rollout.domain.verdict import Outcome, Verdict
-from slipway.errors import Conflict, Denied, InvalidInput
+from slipway.errors import Conflict, Denied
 
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY_MINUTES: Final = 24 * 60
@@ -58,23 +59,6 @@ class Gates:
     pause_reason: str = ""
 
 
-def check_window(window: FreezeWindow) -> FreezeWindow:
-    """The window itself.
-
-    Raises:
-        InvalidInput: A day, a minute or a length that is none.
-    """
-    wrong = [day for day in window.days if day not in _DAYS]
-    if wrong:
-        raise InvalidInput(f"freeze window {window.name!r}: {wrong[0]!r} is not one of {', '.join(_DAYS)}")
-    if not 0 <= window.from_minute < _DAY_MINUTES or not 0 < window.minutes <= _DAY_MINUTES:
-        raise InvalidInput(
-            f"freeze window {window.name!r}: begins at minute {window.from_minute} for {window.minutes}: "
-            f"must be 0 to {_DAY_MINUTES - 1} and 1 to {_DAY_MINUTES}"
-        )
-    return window
-
-
 def is_frozen(window: FreezeWindow, *, now_s: float) -> bool:
     """Whether the window is open; it includes its first second and excludes the one after its last."""
     now = datetime.fromtimestamp(now_s, UTC)
@@ -84,16 +68,6 @@ def is_frozen(window: FreezeWindow, *, now_s: float) -> bool:
         if (not window.days or day in window.days) and 0 <= since - window.from_minute < window.minutes:
             return True
     return False
-
-
-def pause(gates: Gates, *, actor: str, reason: str) -> Gates:
-    """Stop the way up; a second pause changes nothing."""
-    return gates if gates.paused_by else replace(gates, paused_by=actor, pause_reason=reason)
-
-
-def resume(gates: Gates) -> Gates:
-    """Go on; without a pause it changes nothing."""
-    return replace(gates, paused_by="", pause_reason="")
 
 
 def approve(gates: Gates, *, actor: str, roles: Sequence[str]) -> Gates:
@@ -109,11 +83,6 @@ def approve(gates: Gates, *, actor: str, roles: Sequence[str]) -> Gates:
         problem = f"{actor} has not the role {gates.approval_role!r} whose approval this step needs"
         raise RoleMissing(problem, role=gates.approval_role)
     return replace(gates, approved_by=actor)
-
-
-def begin_step(gates: Gates, *, approval_role: str) -> Gates:
-    """Gates of the next step: a pause lasts, an approval was for one step."""
-    return replace(gates, approval_role=approval_role, approved_by="")
 
 
 def closed_by(gates: Gates, windows: Sequence[FreezeWindow], *, now_s: float) -> str:

@@ -56,6 +56,7 @@ class Coverage:
         horizon_s: Age at which a request's label is due.
         log_missing: log E per odds, on requests whose label did not come.
         log_labelled: log E per odds, on requests whose label came.
+        closed_index: Of the youngest closed cohort: what belongs to it or an older one comes too late.
     """
 
     width_s: float
@@ -65,6 +66,7 @@ class Coverage:
     champion: ArmCoverage = ArmCoverage()
     log_missing: tuple[float, ...] = (0.0,) * len(_ODDS)
     log_labelled: tuple[float, ...] = (0.0,) * len(_ODDS)
+    closed_index: int = -1
 
     @property
     def log_e_value(self) -> float:
@@ -91,6 +93,11 @@ def begin(*, width_s: float, horizon_s: float) -> Coverage:
     return Coverage(width_s=width_s, horizon_s=horizon_s)
 
 
+def of_horizon(horizon_s: float) -> Coverage:
+    """Nothing counted yet, in the finest cohorts that the horizon allows."""
+    return begin(width_s=horizon_s / FINEST * (1 + 1e-9), horizon_s=horizon_s)
+
+
 def is_matured(served_at_s: float, *, now_s: float, horizon_s: float) -> bool:
     """Whether a request is old enough for its label to count."""
     return now_s - served_at_s >= horizon_s
@@ -106,7 +113,10 @@ def add_served(
 def add_labelled(
     coverage: Coverage, served_at_s: float, *, is_canary: bool, share: float, labels: int = 1
 ) -> Coverage:
-    """Count first labels of requests; those that come after their cohort was closed change nothing."""
+    """Count first labels of requests; those that come after their cohort was closed change nothing.
+
+    A label may be read a moment before the record of its request.
+    """
     return _add(coverage, served_at_s, is_canary=is_canary, share=share, more=ArmCoverage(labelled=labels))
 
 
@@ -123,26 +133,37 @@ def close_matured(coverage: Coverage, *, now_s: float) -> Coverage:
         for c in coverage.open
         if is_matured((c.index + 1) * coverage.width_s, now_s=now_s, horizon_s=coverage.horizon_s)
     )
+    if not closed:
+        return coverage
     for cohort in closed:
         coverage = _close(coverage, cohort)
-    return replace(coverage, open=tuple(c for c in coverage.open if c not in closed))
+    still_open = tuple(c for c in coverage.open if c not in closed)
+    newest = max(coverage.closed_index, *(c.index for c in closed))
+    return replace(coverage, open=still_open, closed_index=newest)
 
 
 def _add(
     coverage: Coverage, served_at_s: float, *, is_canary: bool, share: float, more: ArmCoverage
 ) -> Coverage:
     index = int(served_at_s // coverage.width_s)
-    key = (index, share)
-    cohorts = {(c.index, c.share): c for c in coverage.open}
-    if key not in cohorts and (not more.served or len(cohorts) >= MAX_OPEN):
+    if index <= coverage.closed_index:
         return coverage
-    cohort = cohorts.get(key, Cohort(index=index, share=share))
+    cohorts = coverage.open
+    # Most requests belong to one of the youngest cohorts, which stand last.
+    for at in range(len(cohorts) - 1, -1, -1):
+        if cohorts[at].index == index and cohorts[at].share == share:
+            changed = _with(cohorts[at], more, is_canary=is_canary)
+            return replace(coverage, open=(*cohorts[:at], changed, *cohorts[at + 1 :]))
+    if len(cohorts) >= MAX_OPEN:
+        return coverage
+    cohort = _with(Cohort(index=index, share=share), more, is_canary=is_canary)
+    return replace(coverage, open=tuple(sorted((*cohorts, cohort), key=lambda c: (c.index, c.share))))
+
+
+def _with(cohort: Cohort, more: ArmCoverage, *, is_canary: bool) -> Cohort:
     if is_canary:
-        cohort = replace(cohort, canary=_sum(cohort.canary, more))
-    else:
-        cohort = replace(cohort, champion=_sum(cohort.champion, more))
-    cohorts[key] = cohort
-    return replace(coverage, open=tuple(cohorts[k] for k in sorted(cohorts)))
+        return replace(cohort, canary=_sum(cohort.canary, more))
+    return replace(cohort, champion=_sum(cohort.champion, more))
 
 
 def _sum(one: ArmCoverage, other: ArmCoverage) -> ArmCoverage:
@@ -150,7 +171,7 @@ def _sum(one: ArmCoverage, other: ArmCoverage) -> ArmCoverage:
 
 
 def _close(coverage: Coverage, cohort: Cohort) -> Coverage:
-    canary, champion = cohort.canary, cohort.champion
+    canary, champion = _whole(cohort.canary), _whole(cohort.champion)
     missing = (canary.served - canary.labelled, champion.served - champion.labelled)
     return replace(
         coverage,
@@ -159,6 +180,11 @@ def _close(coverage: Coverage, cohort: Cohort) -> Coverage:
         log_missing=_bets(coverage.log_missing, missing, share=cohort.share),
         log_labelled=_bets(coverage.log_labelled, (canary.labelled, champion.labelled), share=cohort.share),
     )
+
+
+def _whole(arm: ArmCoverage) -> ArmCoverage:
+    """Without the labels of requests whose own record never came."""
+    return ArmCoverage(served=arm.served, labelled=min(arm.labelled, arm.served))
 
 
 def _bets(log_e: Sequence[float], events: tuple[int, int], *, share: float) -> tuple[float, ...]:

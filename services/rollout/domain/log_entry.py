@@ -23,8 +23,13 @@ class LogEntry:
         epoch: Of the route table that results; grows with every entry.
         fence: Fencing number of the writer's lease.
         subject: The version that is rolled out.
-        step: Index of the canary step; -1 outside of CANARY.
-        weight_ppm: The subject's share of the units after this entry, in parts per million.
+        rivals: Further versions that an A/B step compares with it.
+        spec_revision: Of the spec whose policy the rollout follows to its end; 0: not known.
+        step: Index of the step; -1 outside of the steps.
+        weight_ppm: The subject's share of the units after this entry, in parts per million; in an A/B step
+            each rival has the same.
+        mirror_ppm: Share of the requests that are copied to the subject in a shadow step.
+        max_mirrored_per_s: Copies a second and gateway at most.
     """
 
     model: str
@@ -42,3 +47,7 @@ class LogEntry:
     epoch: int
     fence: int
     at_s: float
+    rivals: tuple[Version, ...] = ()
+    spec_revision: int = 0
+    mirror_ppm: int = 0
+    max_mirrored_per_s: float = 0.0

@@ -18,6 +18,10 @@ class Observation:
         outcome: `malformed`: NaN, or an output that cannot be read; `ignored`: the client went away.
         is_computed: By the version, just now; the latency of a cached answer is not the version's.
         classes: Answered classes and how often; empty for regressors and sealed payloads.
+        unit: The sticky unit; empty: the request is its own.
+        is_pinned: The caller chose the arm: no chance assigned it, so it proves nothing.
+        flags: How many values of the inputs were outside of what the spec declares.
+        has_abstained: Whether a row of it abstained; None where the version cannot.
     """
 
     source: str
@@ -29,3 +33,9 @@ class Observation:
     outcome: Outcome
     is_computed: bool = True
     classes: tuple[tuple[str, int], ...] = ()
+    prediction_id: str = ""
+    unit: str = ""
+    is_pinned: bool = False
+    latency_s: float = 0.0
+    flags: int = 0
+    has_abstained: bool | None = None

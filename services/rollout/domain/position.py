@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from services.rollout.domain.log_entry import LogEntry, Version
-from services.rollout.domain.state_machine import IN_PLACE, LIVE, State, Trigger, next_state
+from services.rollout.domain.state_machine import IN_PLACE, LIVE, STEPS, State, Trigger, next_state
 from slipway.errors import Conflict
 
 KEPT_CHAMPIONS: Final = 10  # how far back `rollback` can go
@@ -19,12 +19,20 @@ class Position:
         champion: The version that answers; None before the first one is ready.
         previous: Former champions, oldest first; what `rollback` returns to.
         is_standby_warm: Whether the latest former champion is kept ready at weight 0.
-        subject: The version being rolled out, while a rollout is live.
+        subject: The version being rolled out, while a rollout is live; after an A/B step the winner.
+        rivals: Further versions until an A/B step has decided.
+        spec_revision: Of the spec whose policy the live rollout follows; a newer one is for the next rollout.
+        skips_steps: It was champion lately (`rollback_window`): no step has to prove it again.
         is_restore: Whether the live rollout brings a former champion back.
-        share_by_epoch: The subject's share at each epoch of the live rollout, in parts per million.
+        weight_ppm: The subject's share, in parts per million; in an A/B step each rival has the same.
+        mirror_ppm: Share of the requests that are copied to it in a shadow step.
+        max_mirrored_per_s: Copies a second and gateway at most.
+        share_by_epoch: `weight_ppm` at each epoch of the live rollout.
         step_epoch: First epoch of the present step.
         entered_at_s: When the present step was entered; pauses of it are added.
+        approved_by: Who signed the present step; empty: nobody yet.
         paused_by: Who paused it; empty: it goes on.
+        pause_reason: Why.
         paused_at_s: Since when.
     """
 
@@ -37,13 +45,20 @@ class Position:
     previous: tuple[Version, ...] = ()
     is_standby_warm: bool = False
     subject: Version | None = None
+    rivals: tuple[Version, ...] = ()
+    spec_revision: int = 0
     is_restore: bool = False
+    skips_steps: bool = False
     step: int = -1
     weight_ppm: int = 0
+    mirror_ppm: int = 0
+    max_mirrored_per_s: float = 0.0
     share_by_epoch: tuple[tuple[int, int], ...] = ()
     step_epoch: int = 0
     entered_at_s: float = 0.0
+    approved_by: str = ""
     paused_by: str = ""
+    pause_reason: str = ""
     paused_at_s: float = 0.0
     quality: str = ""
     rollouts: int = 0
@@ -86,10 +101,25 @@ def apply(position: Position, entry: LogEntry) -> Position:
     moved = replace(position, state=entry.to_state, seq=entry.seq, epoch=entry.epoch)
     if entry.trigger in IN_PLACE:
         kept = _remember_share(moved) if moved.is_live else moved
-        return _pause_or_resume(kept, entry)
-    # A pause outlasts the step in which it was asked for.
-    moved = replace(moved, step_epoch=entry.epoch, entered_at_s=entry.at_s, paused_at_s=entry.at_s)
-    return _EFFECTS[entry.to_state](moved, entry)
+        return _sign(kept, entry)
+    return _EFFECTS[entry.to_state](_enter(moved, entry), entry)
+
+
+def _enter(position: Position, entry: LogEntry) -> Position:
+    """What begins anew with every step; a pause outlasts the step in which it was asked for."""
+    entered = replace(
+        position,
+        step_epoch=entry.epoch,
+        entered_at_s=entry.at_s,
+        paused_at_s=entry.at_s,
+        approved_by="",
+        step=entry.step,
+        weight_ppm=entry.weight_ppm,
+        mirror_ppm=entry.mirror_ppm,
+        max_mirrored_per_s=entry.max_mirrored_per_s,
+    )
+    # Who promotes by hand does not mean it to stand still.
+    return _unpaused(entered) if entry.trigger is Trigger.PROMOTE else entered
 
 
 def _check(position: Position, entry: LogEntry) -> None:
@@ -107,46 +137,51 @@ def _check(position: Position, entry: LogEntry) -> None:
         )
 
 
-def _pause_or_resume(position: Position, entry: LogEntry) -> Position:
+def _sign(position: Position, entry: LogEntry) -> Position:
+    if entry.trigger is Trigger.APPROVE:
+        return replace(position, approved_by=entry.actor)
     if entry.trigger is Trigger.PAUSE and not position.paused_by:
-        return replace(position, paused_by=entry.actor, paused_at_s=entry.at_s)
+        return replace(position, paused_by=entry.actor, pause_reason=entry.reason, paused_at_s=entry.at_s)
     if entry.trigger is Trigger.RESUME and position.paused_by:
         paused_s = max(0.0, entry.at_s - position.paused_at_s)
-        return replace(position, paused_by="", entered_at_s=position.entered_at_s + paused_s)
+        return replace(_unpaused(position), entered_at_s=position.entered_at_s + paused_s)
     return position
+
+
+def _unpaused(position: Position) -> Position:
+    return replace(position, paused_by="", pause_reason="")
 
 
 def _to_warming(position: Position, entry: LogEntry) -> Position:
     is_restore = entry.trigger is Trigger.RESTORE
     return replace(
-        position,
+        _unpaused(position),
         rollout_id=entry.rollout_id,
         salt=entry.rollout_id,
         subject=entry.subject,
+        rivals=entry.rivals,
+        spec_revision=entry.spec_revision,
         is_restore=is_restore,
-        step=-1,
-        weight_ppm=0,
+        skips_steps=bool(entry.evidence.get("skips_steps", False)),
         share_by_epoch=(),
-        paused_by="",
         quality=str(entry.evidence.get("quality", "")),
         rollouts=position.rollouts + (not is_restore),
     )
 
 
-def _to_canary(position: Position, entry: LogEntry) -> Position:
-    return _remember_share(replace(position, step=entry.step, weight_ppm=entry.weight_ppm))
+def _to_step(position: Position, entry: LogEntry) -> Position:
+    return _remember_share(replace(position, subject=entry.subject, rivals=entry.rivals))
 
 
 def _to_bake(position: Position, entry: LogEntry) -> Position:
     assert position.champion is not None
-    previous = (*position.previous, position.champion)[-KEPT_CHAMPIONS:]
     promoted = replace(
         position,
         champion=entry.subject,
-        previous=previous,
+        previous=(*position.previous, position.champion)[-KEPT_CHAMPIONS:],
         is_standby_warm=True,
-        step=-1,
-        weight_ppm=entry.weight_ppm,
+        subject=entry.subject,
+        rivals=(),
     )
     return _remember_share(promoted)
 
@@ -174,7 +209,17 @@ def _to_rolled_back(position: Position, entry: LogEntry) -> Position:
 
 def _end(position: Position) -> Position:
     return replace(
-        position, subject=None, is_restore=False, step=-1, weight_ppm=0, share_by_epoch=(), paused_by=""
+        _unpaused(position),
+        subject=None,
+        rivals=(),
+        spec_revision=0,
+        is_restore=False,
+        skips_steps=False,
+        step=-1,
+        weight_ppm=0,
+        mirror_ppm=0,
+        max_mirrored_per_s=0.0,
+        share_by_epoch=(),
     )
 
 
@@ -184,7 +229,7 @@ def _remember_share(position: Position) -> Position:
 
 _EFFECTS: Final = {
     State.WARMING: _to_warming,
-    State.CANARY: _to_canary,
+    **dict.fromkeys(STEPS, _to_step),
     State.BAKE: _to_bake,
     State.DONE: _to_done,
     State.ABORTED: _to_aborted,

@@ -1,6 +1,6 @@
 """The way of a version to its users, as a table: what may follow on what.
 
-More states (SHADOW, HOLD, an A/B test) are more rows; nothing else in the service knows the order.
+A new kind of step is a few more rows; nothing else in the service knows the order.
 """
 
 from enum import StrEnum
@@ -14,7 +14,9 @@ class State(StrEnum):
 
     IDLE = "IDLE"  # no rollout yet
     WARMING = "WARMING"
+    SHADOW = "SHADOW"  # copies of requests; no user sees an answer
     CANARY = "CANARY"
+    AB = "AB"  # several new versions beside the champion
     BAKE = "BAKE"
     DONE = "DONE"
     ABORTED = "ABORTED"
@@ -26,38 +28,47 @@ class Trigger(StrEnum):
 
     START = "start"
     READY = "ready"
+    READY_SHADOW = "ready_shadow"
+    READY_AB = "ready_ab"
     READY_FIRST = "ready_first"  # there is no champion to share the traffic with
-    READY_FULL = "ready_full"  # the spec has no canary steps: blue-green
+    READY_FULL = "ready_full"  # no step to pass: blue-green
     WARM_FAILED = "warm_failed"
-    STEP_PASSED = "step_passed"
+    STEP_PASSED = "step_passed"  # the next one is a canary
+    STEP_SHADOW = "step_shadow"
+    STEP_AB = "step_ab"
     STEPS_PASSED = "steps_passed"
     BAKED = "baked"
+    NO_WINNER = "no_winner"  # an A/B step showed no better version: inconclusive is never promoted
     GUARD_FAILED = "guard_failed"
     DEADLINE = "deadline"
+    PROMOTE = "promote"  # by hand: skip what is left of the steps, or of the bake
     ABORT = "abort"
     ROLLBACK = "rollback"
     RESTORE = "restore"  # a rollback whose version is no longer warm
     RESTORED = "restored"
     PAUSE = "pause"  # no way up until `resume`; the way down stays open
     RESUME = "resume"
+    APPROVE = "approve"  # the signature that the present step waits for
     RECONCILE = "reconcile"  # the same routes under a newer epoch
 
 
-LIVE: Final = frozenset({State.WARMING, State.CANARY, State.BAKE})
+STEPS: Final = frozenset({State.SHADOW, State.CANARY, State.AB})
+LIVE: Final = frozenset({State.WARMING, State.BAKE}) | STEPS
 RESTING: Final = frozenset(State) - LIVE
+BEGINNINGS: Final = frozenset({Trigger.START, Trigger.RESTORE})
 # They change neither the state nor who answers what.
-IN_PLACE: Final = frozenset({Trigger.PAUSE, Trigger.RESUME, Trigger.RECONCILE})
-# On the way up: what a pause stops.
-UPWARD: Final = frozenset(
-    {
-        Trigger.READY,
-        Trigger.READY_FIRST,
-        Trigger.READY_FULL,
-        Trigger.STEP_PASSED,
-        Trigger.STEPS_PASSED,
-        Trigger.BAKED,
-    }
-)
+IN_PLACE: Final = frozenset({Trigger.PAUSE, Trigger.RESUME, Trigger.APPROVE, Trigger.RECONCILE})
+READY_OF: Final = {
+    State.SHADOW: Trigger.READY_SHADOW,
+    State.CANARY: Trigger.READY,
+    State.AB: Trigger.READY_AB,
+}
+STEP_OF: Final = {
+    State.SHADOW: Trigger.STEP_SHADOW,
+    State.CANARY: Trigger.STEP_PASSED,
+    State.AB: Trigger.STEP_AB,
+}
+_DOWN: Final = (Trigger.DEADLINE, Trigger.ABORT, Trigger.ROLLBACK)
 
 _RESTING_MOVES: Final = {
     (state, trigger): target
@@ -70,31 +81,32 @@ _RESTING_MOVES: Final = {
     # Before the first rollout there is nothing to return to.
     if state is not State.IDLE or trigger is Trigger.START
 }
-_LIVE_MOVES: Final = {
-    (State.WARMING, Trigger.READY): State.CANARY,
+_WARMING_MOVES: Final = {
+    **{(State.WARMING, trigger): target for target, trigger in READY_OF.items()},
     (State.WARMING, Trigger.READY_FIRST): State.DONE,
     (State.WARMING, Trigger.READY_FULL): State.BAKE,
     (State.WARMING, Trigger.RESTORED): State.ROLLED_BACK,
-    (State.WARMING, Trigger.WARM_FAILED): State.ABORTED,
-    (State.WARMING, Trigger.DEADLINE): State.ABORTED,
-    (State.WARMING, Trigger.ABORT): State.ABORTED,
-    (State.WARMING, Trigger.ROLLBACK): State.ABORTED,
-    (State.CANARY, Trigger.STEP_PASSED): State.CANARY,
-    (State.CANARY, Trigger.STEPS_PASSED): State.BAKE,
-    (State.CANARY, Trigger.GUARD_FAILED): State.ABORTED,
-    (State.CANARY, Trigger.DEADLINE): State.ABORTED,
-    (State.CANARY, Trigger.ABORT): State.ABORTED,
-    (State.CANARY, Trigger.ROLLBACK): State.ABORTED,
-    (State.BAKE, Trigger.BAKED): State.DONE,
-    (State.BAKE, Trigger.GUARD_FAILED): State.ROLLED_BACK,
-    (State.BAKE, Trigger.DEADLINE): State.ROLLED_BACK,
-    (State.BAKE, Trigger.ABORT): State.ROLLED_BACK,
-    (State.BAKE, Trigger.ROLLBACK): State.ROLLED_BACK,
+    **{(State.WARMING, trigger): State.ABORTED for trigger in (Trigger.WARM_FAILED, *_DOWN)},
+}
+_STEP_MOVES: Final = {
+    **{(state, trigger): target for state in STEPS for target, trigger in STEP_OF.items()},
+    **{
+        (state, trigger): State.BAKE for state in STEPS for trigger in (Trigger.STEPS_PASSED, Trigger.PROMOTE)
+    },
+    **{(state, trigger): State.ABORTED for state in STEPS for trigger in (Trigger.GUARD_FAILED, *_DOWN)},
+    (State.AB, Trigger.NO_WINNER): State.ABORTED,
+}
+_BAKE_MOVES: Final = {
+    **{(State.BAKE, trigger): State.DONE for trigger in (Trigger.BAKED, Trigger.PROMOTE)},
+    **{(State.BAKE, trigger): State.ROLLED_BACK for trigger in (Trigger.GUARD_FAILED, *_DOWN)},
 }
 TABLE: Final[dict[tuple[State, Trigger], State]] = {
     **_RESTING_MOVES,
-    **_LIVE_MOVES,
+    **_WARMING_MOVES,
+    **_STEP_MOVES,
+    **_BAKE_MOVES,
     **{(state, trigger): state for state in LIVE for trigger in (Trigger.PAUSE, Trigger.RESUME)},
+    **{(state, Trigger.APPROVE): state for state in STEPS},
     **{(state, Trigger.RECONCILE): state for state in State},
 }
 

@@ -4,9 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from services.rollout.domain import evidence
+from services.rollout.domain import comparison as compared
+from services.rollout.domain import evidence, evidence_table, single_class
+from services.rollout.domain import shadow as shadows
+from services.rollout.domain.arm_tally import NO_REQUESTS, ArmTally, RivalTally, count, observe_rivals
+from services.rollout.domain.arms_seen import ArmSeen
+from services.rollout.domain.assignment import assignment
+from services.rollout.domain.comparison import NO_COMPARISON, Comparison
+from services.rollout.domain.evidence_table import EvidenceTable
+from services.rollout.domain.history import NO_HISTORY, History
+from services.rollout.domain.label_coverage import Coverage
 from services.rollout.domain.observation import Observation
+from services.rollout.domain.policy import Policy
 from services.rollout.domain.position import Position
+from services.rollout.domain.sample_ratio import SampleRatio
+from services.rollout.domain.shadow import NO_SHADOW, ShadowSeen, ShadowTally
 from services.rollout.domain.state_machine import State
 
 WHOLE_PPM: Final = 1_000_000
@@ -19,20 +31,23 @@ TOLERATED_SLOW_SHARE: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ArmTally:
-    """Counts of one version since the rollout began."""
+class Late:
+    """How much has gone into the tables for what comes early or late, and how much of it is still there.
 
-    requests: int = 0
-    rows: int = 0
-    failed: int = 0
-    slow: int = 0
-    malformed: int = 0
-    classes: tuple[tuple[str, int], ...] = ()
+    Attributes:
+        answers: Rows that a version in shadow answered.
+        labels: Labels that came before the answer in shadow.
+        learned: Labels and outcomes of requests that are younger than the horizon.
+        held: Those of `learned` that still wait.
+    """
 
-    @property
-    def broken(self) -> int:
-        """Requests without a usable answer."""
-        return self.failed + self.malformed
+    answers: int = 0
+    labels: int = 0
+    learned: int = 0
+    held: int = 0
+
+
+NO_LATE: Final = Late()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,22 +57,49 @@ class Tally:
     Attributes:
         step_rows: Rows of both arms served under the present step's routes.
         step_canary_rows: Those of the version being rolled out.
+        rivals: Further versions of an A/B step.
+        answers: What speaks against a canary that always gives one class.
         offsets: The last counted offset of each source.
         baseline: Tolerated share of failures at 100 %, fixed when the bake begins.
         slow_second: The last second that was judged by its latency at 100 %.
+        comparison: What rules and checks have seen.
+        shadow: Counts of the version's time in shadow.
+        late: What waits in tables of its own.
+        history: Of the findings, for the report.
     """
 
     rollout_id: str = ""
     step_rows: int = 0
     step_canary_rows: int = 0
-    canary: ArmTally = ArmTally()
-    champion: ArmTally = ArmTally()
+    canary: ArmTally = NO_REQUESTS
+    champion: ArmTally = NO_REQUESTS
+    rivals: tuple[RivalTally, ...] = ()
+    answers: single_class.Answers = single_class.NO_ANSWERS
     log_ratios: evidence.LogRatios = evidence.NO_EVIDENCE
     bake_log_ratios: evidence.LogRatios = evidence.NO_BAKE_EVIDENCE
     slow_log_ratios: evidence.LogRatios = evidence.NO_BAKE_EVIDENCE
     baseline: float = TOLERATED_BAD_SHARE
     slow_second: int = 0
     offsets: tuple[tuple[str, int], ...] = ()
+    comparison: Comparison = NO_COMPARISON
+    shadow: ShadowTally = NO_SHADOW
+    late: Late = NO_LATE
+    history: History = NO_HISTORY
+
+    @property
+    def table(self) -> EvidenceTable:
+        """What each rule has seen."""
+        return self.comparison.table
+
+    @property
+    def ratio(self) -> SampleRatio | None:
+        """New units per arm; None before the first."""
+        return self.comparison.ratio
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """Labels per arm; None where no rule waits for them."""
+        return self.comparison.coverage
 
     @property
     def e_value(self) -> float:
@@ -77,7 +119,9 @@ def begin_rollout(rollout_id: str) -> Tally:
 
 def begin_step(tally: Tally, state: State) -> Tally:
     """Count the rows of the step from 0; what is known of the arms stays."""
-    fresh = replace(tally, step_rows=0, step_canary_rows=0)
+    fresh = replace(tally, step_rows=0, step_canary_rows=0, comparison=compared.begin_step(tally.comparison))
+    if state is not State.AB:
+        fresh = replace(fresh, rivals=())
     if state is not State.BAKE:
         return fresh
     champion = tally.champion
@@ -86,53 +130,123 @@ def begin_step(tally: Tally, state: State) -> Tally:
     return replace(fresh, baseline=max(TOLERATED_BAD_SHARE, seen if champion.requests else 0.0))
 
 
-def observe(tally: Tally, observation: Observation, position: Position) -> Tally:
-    """Count one record; a record that was counted before changes nothing."""
-    offsets = dict(tally.offsets)
-    if observation.offset <= offsets.get(observation.source, -1):
+def begin_subject(tally: Tally, version: str) -> Tally:
+    """Count on for a rival that takes the subject's place: what was seen of others says nothing of it."""
+    won = next((rival for rival in tally.rivals if rival.version == version), RivalTally(version=version))
+    return replace(
+        tally,
+        canary=won.arm,
+        log_ratios=won.log_ratios,
+        rivals=(),
+        answers=single_class.NO_ANSWERS,
+        comparison=NO_COMPARISON,
+        shadow=NO_SHADOW,
+    )
+
+
+def fitted(tally: Tally, policy: Policy) -> Tally:
+    """The tally with a place for each rule of the policy."""
+    table = evidence_table.fitted(tally.table, policy.rules)
+    return (
+        tally if table is tally.table else replace(tally, comparison=replace(tally.comparison, table=table))
+    )
+
+
+def is_counted(tally: Tally, source: str, offset: int) -> bool:
+    """Whether a record was counted before."""
+    return offset <= dict(tally.offsets).get(source, -1)
+
+
+def pass_over(tally: Tally, source: str, offset: int) -> Tally:
+    """Note that a record was read; it says nothing."""
+    return replace(tally, offsets=_reached(tally, source, offset))
+
+
+def _reached(tally: Tally, source: str, offset: int) -> tuple[tuple[str, int], ...]:
+    return tuple(sorted({**dict(tally.offsets), source: offset}.items()))
+
+
+def arms_seen(tally: Tally) -> Mapping[str, ArmSeen]:
+    """Per version, what the present A/B step has seen of it; its champion is the control."""
+    return {arm.version: arm for arm in tally.comparison.arms}
+
+
+def observe(
+    tally: Tally, observation: Observation, position: Position, *, policy: Policy | None = None
+) -> Tally:
+    """Count one record; a record that was counted before changes nothing.
+
+    Args:
+        tally: So far; `fitted` to the policy.
+        observation: The record.
+        position: Of the live rollout.
+        policy: Of its rules; None counts without any.
+    """
+    if is_counted(tally, observation.source, observation.offset):
         return tally
-    offsets[observation.source] = observation.offset
-    place = tuple(sorted(offsets.items()))
+    place = _reached(tally, observation.source, observation.offset)
     shares = dict(position.share_by_epoch)
     subject = position.subject
-    if observation.outcome == "ignored" or observation.route_epoch not in shares or subject is None:
+    says_nothing = observation.outcome == "ignored" or observation.is_pinned
+    if says_nothing or observation.route_epoch not in shares or subject is None:
         return replace(tally, offsets=place)
+    draw = assignment(position, version=observation.version, route_epoch=observation.route_epoch)
+    comparison = tally.comparison
+    if draw is not None and policy is not None:
+        comparison = compared.add_served(comparison, observation, draw, policy=policy, step=position.step)
+    rows = _step_rows(observation, position)
+    rivals = observe_rivals(tally.rivals, observation, draw) if draw is not None else tally.rivals
+    tally = replace(
+        tally, offsets=place, comparison=comparison, rivals=rivals, step_rows=tally.step_rows + rows
+    )
+    if draw is not None and draw.is_rival:
+        return tally
     is_canary = observation.version == subject.version
-    arm = _count(tally.canary if is_canary else tally.champion, observation)
-    # 0 where the request was routed before the present step began
-    rows = observation.rows if observation.route_epoch >= position.step_epoch else 0
+    arm = count(tally.canary if is_canary else tally.champion, observation)
     counted = replace(
         tally,
-        offsets=place,
-        step_rows=tally.step_rows + rows,
         step_canary_rows=tally.step_canary_rows + (rows if is_canary else 0),
         canary=arm if is_canary else tally.canary,
         champion=tally.champion if is_canary else arm,
     )
-    return _add_evidence(
-        counted, observation, is_canary=is_canary, share=shares[observation.route_epoch] / WHOLE_PPM
+    share = shares[observation.route_epoch] / WHOLE_PPM if draw is None else draw.share_beside_champion(0)
+    return _add_evidence(counted, observation, is_canary=is_canary, share=share)
+
+
+def observe_shadow(tally: Tally, seen: ShadowSeen, position: Position) -> Tally:
+    """Count a copy that the version in shadow answered; one that was counted before changes nothing."""
+    if is_counted(tally, seen.source, seen.offset):
+        return tally
+    passed = pass_over(tally, seen.source, seen.offset)
+    is_ours = is_shadow_of(position, version=seen.version, route_epoch=seen.route_epoch)
+    if seen.is_pinned or not is_ours:
+        return passed
+    is_present = position.state == "SHADOW" and seen.route_epoch >= position.step_epoch
+    rows = seen.rows if is_present and seen.outcome in ("good", "slow") else 0
+    return replace(
+        passed,
+        shadow=shadows.observe(passed.shadow, seen),
+        step_rows=passed.step_rows + rows,
+        step_canary_rows=passed.step_canary_rows + rows,
     )
 
 
-def _count(arm: ArmTally, observation: Observation) -> ArmTally:
-    outcome, classes = observation.outcome, arm.classes
-    return ArmTally(
-        requests=arm.requests + 1,
-        rows=arm.rows + observation.rows,
-        failed=arm.failed + (outcome == "failed"),
-        slow=arm.slow + (outcome == "slow"),
-        malformed=arm.malformed + (outcome == "malformed"),
-        classes=_add_classes(classes, dict(observation.classes)) if observation.classes else classes,
-    )
+def is_shadow_of(position: Position, *, version: str, route_epoch: int) -> bool:
+    """Whether an answer in shadow is of the version that is rolled out, and of this rollout."""
+    subject = position.subject
+    if subject is None or subject.version != version:
+        return False
+    is_present = position.state == "SHADOW" and route_epoch >= position.step_epoch
+    return is_present or route_epoch in dict(position.share_by_epoch)
 
 
-def _add_classes(
-    classes: tuple[tuple[str, int], ...], more: Mapping[str, int]
-) -> tuple[tuple[str, int], ...]:
-    totals = dict(classes)
-    for name, count in more.items():
-        totals[name] = totals.get(name, 0) + count
-    return tuple(sorted(totals.items()))
+def _step_rows(observation: Observation, position: Position) -> int:
+    """0 where the request was routed before the present step began.
+
+    In a step in shadow the rows that both versions answered count, not those that only the champion did.
+    """
+    is_counted_here = observation.route_epoch >= position.step_epoch and position.state != "SHADOW"
+    return observation.rows if is_counted_here else 0
 
 
 def _add_evidence(tally: Tally, observation: Observation, *, is_canary: bool, share: float) -> Tally:
@@ -140,7 +254,9 @@ def _add_evidence(tally: Tally, observation: Observation, *, is_canary: bool, sh
         # Anything else was served by an arm that the table no longer weighs.
         return _add_bake_evidence(tally, observation) if is_canary else tally
     if observation.outcome == "good":
-        return tally
+        if is_canary:
+            return tally
+        return replace(tally, answers=single_class.observe(tally.answers, observation.classes, share=share))
     ratios = evidence.add_bad_event(tally.log_ratios, is_canary=is_canary, share=share)
     return replace(tally, log_ratios=ratios)
 

@@ -4,25 +4,37 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.rollout.domain.decision import (
-    Decision,
-    decide,
-    decide_overdue,
-    is_decisive,
-    weight_of,
-    when_not_warm,
-    when_ready,
-)
-from services.rollout.domain.explanation import explain
-from services.rollout.domain.harm import harm_of_canary
+from services.rollout.domain import sample_ratio
+from services.rollout.domain.arm_tally import ArmTally, RivalTally
+from services.rollout.domain.arms_seen import ArmSeen
+from services.rollout.domain.comparison import Comparison
+from services.rollout.domain.decision import Decision, decide, is_decisive, when_not_warm, when_ready
+from services.rollout.domain.evidence_table import EvidenceTable, add, begin
+from services.rollout.domain.moment import Moment
+from services.rollout.domain.moments import NO_MOMENTS, Moments
+from services.rollout.domain.moments import observe as add_value
 from services.rollout.domain.observation import Outcome
+from services.rollout.domain.policy import Policy
 from services.rollout.domain.position import Position
+from services.rollout.domain.rule import Rule
+from services.rollout.domain.rule_evidence import Measurement
+from services.rollout.domain.shadow import ShadowTally
 from services.rollout.domain.state_machine import State, Trigger
-from services.rollout.domain.tally import ArmTally, Tally, observe
-from slipway.spec_sections import Rollout, Step
-from tests.rollout.rollouts import History, canary_at, seen
+from services.rollout.domain.tally import Tally, observe
+from slipway.spec_sections import Freeze, Rollout, Step
+from tests.rollout.rollouts import NAMES, History, canary_at, contest_at, seen, shadow_at
 
-POLICY = Rollout()
+POLICY = Policy(rollout=Rollout(), classes=("a", "b"))
+NOW = Moment(now_s=10.0)
+LATE = Moment(now_s=POLICY.rollout.deadline_s + 1)
+FINE = Tally(
+    step_rows=1000, step_canary_rows=50, canary=ArmTally(requests=50), champion=ArmTally(requests=950)
+)
+HARMFUL = replace(FINE, canary=ArmTally(requests=50, failed=50))
+
+
+def _policy(*steps: Step, **more: object) -> Policy:
+    return Policy(rollout=Rollout.model_validate({"steps": steps, **more}), classes=("a", "b"))
 
 
 def _warming() -> History:
@@ -37,8 +49,14 @@ def _baking() -> Position:
     return history.position
 
 
-def _ready(position: Position, policy: Rollout = POLICY) -> Decision:
-    decision = when_ready(position, policy)
+def _ready(position: Position, policy: Policy = POLICY) -> Decision:
+    decision = when_ready(position, policy, NOW)
+    assert decision is not None
+    return decision
+
+
+def _decided(position: Position, tally: Tally, policy: Policy = POLICY, at: Moment = NOW) -> Decision:
+    decision = decide(position, tally, policy, at)
     assert decision is not None
     return decision
 
@@ -54,24 +72,41 @@ def test_a_first_version_needs_no_canary() -> None:
     assert _ready(history.position).trigger is Trigger.READY_FIRST
 
 
-def test_no_steps_mean_blue_green() -> None:
-    assert _ready(_warming().position, Rollout(steps=())).trigger is Trigger.READY_FULL
+@pytest.mark.parametrize("steps", [(), (Step(kind="blue_green"),)], ids=["no steps", "blue-green"])
+def test_nothing_to_pass_means_all_requests_at_once(steps: tuple[Step, ...]) -> None:
+    decision = _ready(_warming().position, _policy(*steps))
+    assert (decision.trigger, decision.weight_ppm, decision.step) == (Trigger.READY_FULL, 1_000_000, -1)
 
 
-def test_a_warm_former_champion_is_restored() -> None:
+def test_a_first_step_may_be_a_shadow_or_a_contest() -> None:
+    shadow = _ready(_warming().position, _policy(Step(kind="shadow", mirror_percent=20)))
+    assert (shadow.trigger, shadow.weight_ppm, shadow.mirror_ppm) == (Trigger.READY_SHADOW, 0, 200_000)
+    history = History().promote(1)
+    history.add(Trigger.START, version=2, rivals=(NAMES[3],))
+    contest = _ready(history.position, _policy(AB))
+    assert (contest.trigger, contest.weight_ppm, contest.rivals) == (Trigger.READY_AB, 250_000, (NAMES[3],))
+
+
+def test_a_warm_former_champion_is_restored_whatever_gate_is_closed() -> None:
     history = History().promote(1).promote(2).promote(3)
     history.add(Trigger.ROLLBACK)
     history.add(Trigger.RESTORE, version=1)
-    assert _ready(history.position).trigger is Trigger.RESTORED
+    history.add(Trigger.PAUSE)
+    assert _ready(history.position, _policy(freeze=(Freeze(name="always"),))).trigger is Trigger.RESTORED
 
 
-def test_a_share_is_never_rounded_to_nothing() -> None:
-    assert weight_of(Rollout(steps=(Step(weight_percent=1e-9),)), 0) == 1
+def test_a_recent_champion_skips_the_steps() -> None:
+    history = History().promote(1).promote(2)
+    history.add(Trigger.START, version=1, evidence={"skips_steps": True})
+    decision = _ready(history.position, _policy(Step(weight_percent=5), rollback_window=1))
+    assert decision.trigger is Trigger.READY_FULL
+    assert "it was champion lately (rollback_window 1)" in decision.reason
 
 
 def test_warming_has_its_deadline_and_says_what_was_missing() -> None:
-    assert when_not_warm(POLICY, since_s=POLICY.warm_deadline_s, waiting_for="x") is None
-    late = when_not_warm(POLICY, since_s=POLICY.warm_deadline_s + 1, waiting_for="its replicas are LOADING")
+    deadline_s = POLICY.rollout.warm_deadline_s
+    assert when_not_warm(POLICY, since_s=deadline_s, waiting_for="x") is None
+    late = when_not_warm(POLICY, since_s=deadline_s + 1, waiting_for="its replicas are LOADING")
     assert late is not None
     assert late.trigger is Trigger.DEADLINE
     assert "its replicas are LOADING" in late.reason
@@ -79,48 +114,44 @@ def test_warming_has_its_deadline_and_says_what_was_missing() -> None:
 
 def test_a_step_ends_when_enough_rows_were_served_by_both_arms() -> None:
     position = canary_at(5, quality="the gate has judged its quality").position
-    assert decide(position, Tally(step_rows=59, step_canary_rows=3), POLICY) is None
-    passed = decide(position, Tally(step_rows=60, step_canary_rows=3), POLICY)
-    assert passed is not None
+    assert decide(position, Tally(step_rows=59, step_canary_rows=3), POLICY, NOW) is None
+    passed = _decided(position, Tally(step_rows=60, step_canary_rows=3))
     assert (passed.trigger, passed.step, passed.weight_ppm) == (Trigger.STEP_PASSED, 1, 250_000)
     assert "no evidence of harm" in passed.reason
     assert "the gate has judged its quality" in passed.reason
+    assert passed.evidence["findings"][0]["standing"] == "clear"
 
 
 def test_a_step_in_which_the_canary_never_answered_is_not_passed() -> None:
     position = canary_at(5).position
-    assert decide(position, Tally(step_rows=600), POLICY) is None
-    without_rows = Rollout(steps=(Step(weight_percent=5, min_rows=0),))
-    passed = decide(position, Tally(), without_rows)
-    assert passed is not None
-    assert passed.trigger is Trigger.STEPS_PASSED
+    assert decide(position, Tally(step_rows=600), POLICY, NOW) is None
+    without_rows = _policy(Step(weight_percent=5, min_rows=0))
+    assert _decided(position, Tally(), without_rows).trigger is Trigger.STEPS_PASSED
 
 
 def test_the_last_step_leads_to_all_requests() -> None:
     history = canary_at(5)
     history.add(Trigger.STEP_PASSED, step=1, weight_ppm=250_000)
-    passed = decide(history.position, Tally(step_rows=60, step_canary_rows=1), POLICY)
-    assert passed is not None
+    passed = _decided(history.position, Tally(step_rows=60, step_canary_rows=1))
     assert (passed.trigger, passed.weight_ppm) == (Trigger.STEPS_PASSED, 1_000_000)
 
 
-def test_a_step_that_the_spec_no_longer_has_is_passed() -> None:
-    history = canary_at(5)
-    history.add(Trigger.STEP_PASSED, step=1, weight_ppm=250_000)
-    passed = decide(history.position, Tally(), Rollout(steps=(Step(weight_percent=5),)))
-    assert passed is not None
-    assert passed.trigger is Trigger.STEPS_PASSED
+def test_a_step_lasts_at_least_its_dwell() -> None:
+    slow = _policy(Step(weight_percent=5, dwell_s=30))
+    assert decide(canary_at(5).position, FINE, slow, Moment(now_s=29)) is None
+    assert _decided(canary_at(5).position, FINE, slow, Moment(now_s=30)).trigger is Trigger.STEPS_PASSED
 
 
-def test_five_failures_of_five_need_no_statistics() -> None:
-    # at a share of 90 % failures of the canary are hardly evidence against chance
-    four, five = (Tally(canary=ArmTally(requests=n, failed=n)) for n in (4, 5))
-    assert not harm_of_canary(four, alpha=0.05)
-    assert "every one of its 5 requests failed" in harm_of_canary(five, alpha=0.05)
-
-
-def test_slow_answers_alone_are_left_to_the_comparison() -> None:
-    assert not harm_of_canary(Tally(canary=ArmTally(requests=5, slow=5)), alpha=0.05)
+def test_a_shadow_that_answered_soundly_goes_on_and_one_that_did_not_goes_back() -> None:
+    policy, position = _policy(Step(kind="shadow"), Step(weight_percent=5)), shadow_at(100).position
+    assert decide(position, Tally(), policy, NOW) is None
+    sound = replace(FINE, shadow=ShadowTally(requests=50, rows=50))
+    passed = _decided(position, sound, policy)
+    assert (passed.trigger, passed.weight_ppm) == (Trigger.STEP_PASSED, 50_000)
+    broken = replace(FINE, shadow=ShadowTally(requests=5, malformed=5, reason="NaN"))
+    harm = _decided(position, broken, policy)
+    assert harm.trigger is Trigger.GUARD_FAILED
+    assert "every one of its 5 copies failed: 0 failures, 5 malformed in 5 copies (NaN)" in harm.reason
 
 
 def test_evidence_of_harm_takes_the_canary_back() -> None:
@@ -130,65 +161,32 @@ def test_evidence_of_harm_takes_the_canary_back() -> None:
         good = seen(2, offset=2 * offset, epoch=position.epoch)
         bad = seen(2, offset=2 * offset + 1, epoch=position.epoch, outcome="malformed")
         tally = observe(observe(tally, good, position), bad, position)
-    harm = decide(position, tally, POLICY)
-    assert harm is not None
+    harm = _decided(position, tally)
     assert harm.trigger is Trigger.GUARD_FAILED
     assert "3 malformed in 6 requests" in harm.reason
     assert "reached 20" in harm.reason
     assert harm.evidence["canary"]["malformed"] == 3
 
 
-def _classes(canary: int, *, champion: tuple[tuple[str, int], ...]) -> Tally:
-    return Tally(
-        canary=ArmTally(requests=canary, rows=canary, classes=(("a", canary),)),
-        champion=ArmTally(requests=50, rows=50, classes=champion),
-    )
-
-
-def test_a_canary_that_answers_one_class_only_is_taken_back() -> None:
-    mixed = (("a", 25), ("b", 25))
-    assert not harm_of_canary(_classes(9, champion=mixed), alpha=0.05)
-    assert "all its 11 answers are 'a'" in harm_of_canary(_classes(11, champion=mixed), alpha=0.05)
-
-
-@pytest.mark.parametrize(
-    "champion", [(("a", 50),), (("a", 10), ("b", 10)), (("a", 49), ("b", 1))], ids=["same", "few", "rare"]
-)
-def test_one_class_is_no_harm_where_the_champion_is_no_different(
-    champion: tuple[tuple[str, int], ...],
-) -> None:
-    assert not harm_of_canary(_classes(40, champion=champion), alpha=0.05)
-
-
-def test_a_canary_of_two_classes_is_no_single_class() -> None:
-    tally = Tally(
-        canary=ArmTally(classes=(("a", 500), ("b", 1))), champion=ArmTally(classes=(("a", 25), ("b", 25)))
-    )
-    assert not harm_of_canary(tally, alpha=0.05)
-
-
 def test_the_bake_ends_after_its_rows() -> None:
     position = _baking()
-    assert decide(position, Tally(step_rows=79), POLICY) is None
-    done = decide(position, Tally(step_rows=80), POLICY)
-    assert done is not None
-    assert done.trigger is Trigger.BAKED
+    assert decide(position, Tally(step_rows=79), POLICY, NOW) is None
+    assert _decided(position, Tally(step_rows=80)).trigger is Trigger.BAKED
 
 
 def test_three_failures_at_once_end_the_bake() -> None:
     position, tally = _baking(), Tally()
     for offset in range(2):
         tally = observe(tally, seen(2, offset=offset, epoch=position.epoch, outcome="failed"), position)
-    assert decide(position, tally, POLICY) is None
+    assert decide(position, tally, POLICY, NOW) is None
     tally = observe(tally, seen(2, offset=2, epoch=position.epoch, outcome="failed"), position)
-    harm = decide(position, tally, POLICY)
-    assert harm is not None
+    harm = _decided(position, tally)
     assert harm.trigger is Trigger.GUARD_FAILED
     assert "tolerated 5.0% failures" in harm.reason
 
 
 def test_a_warming_version_is_not_judged_by_counts() -> None:
-    assert decide(_warming().position, Tally(step_rows=1000), POLICY) is None
+    assert decide(_warming().position, Tally(step_rows=1000), POLICY, LATE) is None
 
 
 @pytest.mark.parametrize(
@@ -197,44 +195,16 @@ def test_a_warming_version_is_not_judged_by_counts() -> None:
     ids=["canary", "bake"],
 )
 def test_a_step_without_enough_rows_is_held_then_given_up(position: Position, text: str) -> None:
-    assert decide_overdue(position, Tally(), POLICY, since_s=POLICY.deadline_s) is None
-    late = decide_overdue(position, Tally(), POLICY, since_s=POLICY.deadline_s + 1)
-    assert late is not None
+    assert decide(position, Tally(), POLICY, NOW) is None
+    late = _decided(position, Tally(), at=LATE)
     assert late.trigger is Trigger.DEADLINE
     assert text in late.reason
+    assert "no pass" in late.reason
 
 
-def test_nothing_is_overdue_while_warming() -> None:
-    assert decide_overdue(_warming().position, Tally(), POLICY, since_s=1e9) is None
-
-
-def test_a_canary_is_explained_in_words() -> None:
-    tally = Tally(step_rows=41, step_canary_rows=3, canary=ArmTally(requests=3, rows=3, slow=1))
-    text = explain(canary_at(5).position, tally, POLICY)
-    assert text == (
-        "canary at 5 %: 41 of 60 rows, 3 of them by the canary; "
-        "0 failures, 1 slow in 3 requests of it, e-value 1 of 20; next: 25 %"
-    )
-
-
-def test_the_last_step_says_that_all_requests_come_next() -> None:
-    history = canary_at(5)
-    history.add(Trigger.STEP_PASSED, step=1, weight_ppm=250_000)
-    assert explain(history.position, Tally(), POLICY).endswith("next: 100 %")
-    gone = replace(history.position, step=7)
-    assert "0 of 0 rows" in explain(gone, Tally(), POLICY)
-
-
-def test_warming_and_baking_are_explained() -> None:
-    assert explain(_warming().position, Tally(), POLICY).startswith("warming")
-    assert "12 of 80 rows" in explain(_baking(), Tally(step_rows=12), POLICY)
-    assert _baking().state is State.BAKE
-
-
-FINE = Tally(
-    step_rows=1000, step_canary_rows=50, canary=ArmTally(requests=50), champion=ArmTally(requests=950)
-)
-HARMFUL = replace(FINE, canary=ArmTally(requests=50, failed=50))
+def test_a_step_may_have_a_deadline_of_its_own() -> None:
+    hasty = _policy(Step(weight_percent=5, deadline_s=5))
+    assert _decided(canary_at(5).position, Tally(), hasty).trigger is Trigger.DEADLINE
 
 
 def _paused(history: History, *, at_s: float = 0.0) -> Position:
@@ -242,35 +212,145 @@ def _paused(history: History, *, at_s: float = 0.0) -> Position:
 
 
 def test_a_paused_version_does_not_go_up() -> None:
-    assert when_ready(_paused(_warming()), POLICY) is None
+    assert when_ready(_paused(_warming()), POLICY, NOW) is None
     canary = canary_at(5)
-    assert decide(canary.position, FINE, POLICY) is not None
-    assert decide(_paused(canary), FINE, POLICY) is None
+    assert decide(canary.position, FINE, POLICY, NOW) is not None
+    assert decide(_paused(canary), FINE, POLICY, NOW) is None
     bake = canary_at(5)
     bake.add(Trigger.STEPS_PASSED, weight_ppm=1_000_000)
-    assert decide(_paused(bake), FINE, POLICY) is None
-
-
-def test_harm_takes_a_paused_version_back() -> None:
-    decision = decide(_paused(canary_at(5)), HARMFUL, POLICY)
-    assert decision is not None
-    assert decision.trigger is Trigger.GUARD_FAILED
-
-
-def test_a_restored_champion_does_not_wait_for_a_pause() -> None:
-    history = History().promote(1).promote(2).promote(3)
-    history.add(Trigger.ROLLBACK)
-    history.add(Trigger.RESTORE, version=1)
-    assert _ready(_paused(history)).trigger is Trigger.RESTORED
+    assert decide(_paused(bake), FINE, POLICY, NOW) is None
 
 
 def test_a_pause_stops_the_clock_of_the_step() -> None:
-    position = _paused(canary_at(5))
-    assert decide_overdue(position, Tally(), POLICY, since_s=2 * POLICY.deadline_s) is None
+    assert decide(_paused(canary_at(5)), Tally(), POLICY, LATE) is None
 
 
-def test_a_pause_is_told_first() -> None:
-    assert explain(_paused(canary_at(5)), FINE, POLICY).startswith("paused by test; canary at 5 %")
+def test_a_step_waits_for_its_signature_and_longer_than_its_deadline() -> None:
+    owned = _policy(Step(weight_percent=5, approval="owner"))
+    history = canary_at(5)
+    assert decide(history.position, FINE, owned, LATE) is None
+    assert _decided(history.add(Trigger.APPROVE), FINE, owned, LATE).trigger is Trigger.STEPS_PASSED
+    assert history.position.approved_by == "test"
+
+
+def test_a_signature_is_for_one_step() -> None:
+    history = canary_at(5)
+    history.add(Trigger.APPROVE)
+    assert history.add(Trigger.STEP_PASSED, step=1, weight_ppm=250_000).approved_by == ""
+
+
+def test_in_a_freeze_window_nothing_goes_up_but_a_bake_may_end() -> None:
+    frozen = _policy(Step(weight_percent=5), freeze=(Freeze(name="night", start="00:00", minutes=60),))
+    night, day = Moment(now_s=3599), Moment(now_s=3600)
+    assert when_ready(_warming().position, frozen, night) is None
+    assert decide(canary_at(5).position, FINE, frozen, night) is None
+    assert decide(canary_at(5).position, FINE, frozen, day) is not None
+    assert _decided(_baking(), FINE, frozen, night).trigger is Trigger.BAKED
+
+
+@pytest.mark.parametrize("gate", ["pause", "freeze", "approval"])
+def test_harm_passes_through_every_gate(gate: str) -> None:
+    history = canary_at(5)
+    freeze = (Freeze(name="always"),) if gate == "freeze" else ()
+    policy = _policy(Step(weight_percent=5, approval="owner" if gate == "approval" else ""), freeze=freeze)
+    if gate == "pause":
+        _paused(history)
+    assert _decided(history.position, HARMFUL, policy).trigger is Trigger.GUARD_FAILED
+
+
+NO_TABLE = EvidenceTable()
+ERRORS = Rule(name="errors", metric="error_rate", min_samples=20)
+RULED = Policy(rollout=Rollout(steps=(Step(weight_percent=50, min_rows=10),)), rules=(ERRORS,))
+
+
+def _seen(*, table: EvidenceTable = NO_TABLE, arms: tuple[ArmSeen, ...] = ()) -> Tally:
+    ratio = sample_ratio.begin((0.5, 0.5))
+    return replace(FINE, comparison=Comparison(table=table, arms=arms, ratio=ratio))
+
+
+def _table(requests: int, *, canary_fails: bool = False) -> EvidenceTable:
+    table = begin([ERRORS])
+    for at in range(requests):
+        is_canary = at % 2 == 0
+        value = float(is_canary and canary_fails)
+        table = add(table, ERRORS, Measurement(value=value, is_canary=is_canary, share=0.5))
+    return table
+
+
+def test_every_rule_must_pass_and_the_rows_be_there() -> None:
+    position = canary_at(50).position
+    assert decide(position, _seen(table=_table(30)), RULED, NOW) is None
+    passed = _decided(position, _seen(table=_table(40)), RULED)
+    assert passed.trigger is Trigger.STEPS_PASSED
+    assert "errors: 20 of 20 requests" in passed.reason
+    too_few = replace(_seen(table=_table(40)), step_rows=9)
+    assert decide(position, too_few, RULED, NOW) is None
+
+
+def test_a_guardrail_takes_the_version_back() -> None:
+    harm = _decided(canary_at(50).position, _seen(table=_table(40, canary_fails=True)), RULED)
+    assert harm.trigger is Trigger.GUARD_FAILED
+    assert "errors" in harm.reason
+
+
+def test_a_rule_without_data_is_given_up_at_the_deadline() -> None:
+    late = _decided(canary_at(50).position, _seen(table=_table(0)), RULED, LATE)
+    assert late.trigger is Trigger.DEADLINE
+    assert "errors: 0 of 20 requests" in late.reason
+
+
+AB = Step(kind="ab", weight_percent=50, metric="error_rate", better="lower", min_samples=100, min_rows=10)
+CONTEST = _policy(AB, Step(weight_percent=80))
+
+
+def _failing(share: float) -> Moments:
+    moments = NO_MOMENTS
+    for at in range(100):
+        moments = add_value(moments, float(at < share * 100))
+    return moments
+
+
+def _contest(**shares: float) -> Tally:
+    return _seen(arms=tuple(ArmSeen(version=v[1:], moments=_failing(share)) for v, share in shares.items()))
+
+
+def test_the_winner_of_a_contest_goes_on_alone() -> None:
+    passed = _decided(contest_at(25).position, _contest(v1=0.5, v2=0.4, v3=0.1), CONTEST)
+    assert (passed.trigger, passed.subject, passed.rivals) == (Trigger.STEP_PASSED, NAMES[3], ())
+    assert passed.weight_ppm == 800_000
+    assert "version 3 is better" in passed.reason
+
+
+def test_the_last_contest_leads_to_all_requests() -> None:
+    passed = _decided(contest_at(25).position, _contest(v1=0.5, v2=0.1, v3=0.5), _policy(AB))
+    assert (passed.trigger, passed.subject) == (Trigger.STEPS_PASSED, NAMES[2])
+
+
+def test_a_contest_without_a_winner_is_never_promoted() -> None:
+    ended = _decided(contest_at(25).position, _contest(v1=0.3, v2=0.3, v3=0.29), CONTEST)
+    assert ended.trigger is Trigger.NO_WINNER
+    assert "inconclusive is no pass" in ended.reason
+
+
+def test_a_contest_without_its_samples_is_given_up() -> None:
+    position = contest_at(25).position
+    assert decide(position, FINE, CONTEST, NOW) is None
+    assert _decided(position, FINE, CONTEST, LATE).trigger is Trigger.DEADLINE
+
+
+def test_an_open_contest_ends_at_its_deadline() -> None:
+    policy = _policy(AB.model_copy(update={"analysis": "sequential"}))
+    position, tally = contest_at(25).position, _contest(v1=0.3, v2=0.3, v3=0.29)
+    assert decide(position, tally, policy, NOW) is None
+    assert _decided(position, tally, policy, LATE).trigger is Trigger.NO_WINNER
+
+
+def test_harm_by_any_arm_of_a_contest_takes_all_back() -> None:
+    failing = RivalTally(version="3", arm=ArmTally(requests=5, failed=5))
+    harm = _decided(contest_at(25).position, replace(FINE, rivals=(failing,)), CONTEST)
+    assert harm.trigger is Trigger.GUARD_FAILED
+    assert "version 3: every one of its 5 requests failed" in harm.reason
+    assert harm.evidence["rivals"]["3"]["failed"] == 5
 
 
 answers = st.tuples(
@@ -283,15 +363,16 @@ answers = st.tuples(
 
 @pytest.mark.parametrize(
     "position",
-    [canary_at(5).position, canary_at(100).position, _baking(), replace(canary_at(5).position, step=2)],
-    ids=["5 %", "100 %", "bake", "steps gone"],
+    [canary_at(5).position, canary_at(100).position, shadow_at(20).position, _baking()],
+    ids=["5 %", "100 %", "shadow", "bake"],
 )
 @given(run=st.lists(answers, min_size=1, max_size=60), min_rows=st.sampled_from((0, 30, 1000)))
 def test_where_no_look_is_needed_a_look_finds_nothing(
     position: Position, run: list[tuple[int, Outcome, tuple[tuple[str, int], ...], bool]], min_rows: int
 ) -> None:
-    policy = Rollout(
-        steps=(Step(weight_percent=5, min_rows=min_rows), Step(weight_percent=25, min_rows=min_rows)),
+    policy = _policy(
+        Step(weight_percent=5, min_rows=min_rows),
+        Step(weight_percent=25, min_rows=min_rows),
         bake_rows=min_rows,
     )
     tally, was_looked_at = Tally(), False
@@ -306,9 +387,18 @@ def test_where_no_look_is_needed_a_look_finds_nothing(
             classes=classes,
         )
         tally = observe(tally, observation, position)
-        decision = decide(position, tally, policy)
+        decision = decide(position, tally, policy, NOW)
         if was_looked_at and not is_decisive(observation, position, tally, policy):
             assert decision is None
         if decision:
             return  # the position moves on, and the next record is looked at anyway
         was_looked_at = True
+
+
+def test_rules_and_contests_are_looked_at_by_the_clock() -> None:
+    good = seen(2, offset=1, epoch=1)
+    assert not is_decisive(good, canary_at(50).position, FINE, RULED)
+    assert not is_decisive(good, contest_at(25).position, FINE, CONTEST)
+    bad = seen(2, offset=1, epoch=1, outcome="failed")
+    assert is_decisive(bad, contest_at(25).position, FINE, CONTEST)
+    assert contest_at(25).position.state is State.AB

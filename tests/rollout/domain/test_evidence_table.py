@@ -1,10 +1,11 @@
 import json
+from math import log
 
 import numpy as np
 import pytest
 
-from services.rollout.domain.evidence_form import from_plain, to_plain
-from services.rollout.domain.evidence_table import EvidenceTable, add, add_pair, begin, find_all
+from services.rollout.domain.evidence_form import caps_of, from_plain, to_plain, with_caps
+from services.rollout.domain.evidence_table import EvidenceTable, add, add_pair, begin, find_all, fitted
 from services.rollout.domain.finding import Standing
 from services.rollout.domain.rule import Rule
 from services.rollout.domain.rule_evidence import Measurement, PairMeasurement
@@ -30,20 +31,34 @@ def filled(table: EvidenceTable, *, seed: int, requests: int) -> EvidenceTable:
     return table
 
 
-def test_guardrails_share_alpha_by_weight_and_the_others_spend_none_of_it() -> None:
-    findings = find_all(begin(RULES), RULES, alpha=0.04)
+def test_each_rule_is_judged_by_its_own_part_of_alpha() -> None:
+    findings = find_all(begin(RULES), RULES, alphas={"errors": 0.01, "slow": 0.03}, alpha=0.04)
     limits = [f.text.split(" of ")[2].split(",")[0] for f in findings]
     assert limits == ["100", "33.33", "25", "25", "25"]
+    assert [round(f.log_harm_limit, 6) for f in findings] == [
+        round(-log(alpha), 6) for alpha in (0.01, 0.03, 0.04, 0.04, 0.04)
+    ]
+    assert [f.log_proof_limit > 0 for f in findings] == [True, False, False, False, False]
 
 
 def test_a_new_table_has_seen_nothing() -> None:
-    assert {f.standing for f in find_all(begin(RULES), RULES, alpha=0.05)} == {Standing.GATHERING}
+    found = find_all(begin(RULES), RULES, alphas={}, alpha=0.05)
+    assert {f.standing for f in found} == {Standing.GATHERING}
     assert EvidenceTable().of("errors") == begin(RULES).of("errors")
+
+
+def test_a_table_is_fitted_to_other_rules_and_keeps_what_it_knows() -> None:
+    table = filled(begin(RULES), seed=1, requests=20)
+    assert fitted(table, RULES) is table
+    other = fitted(table, (COST, Rule(name="new", metric="abstention")))
+    assert [name for name, _ in other.rows] == ["cost", "new"]
+    assert other.of("cost") == table.of("cost")
+    assert other.of("new") == EvidenceTable().of("new")
 
 
 def test_the_form_gives_back_the_same_state_and_goes_on_the_same_way() -> None:
     table = filled(begin(RULES), seed=1, requests=120)
-    restored = from_plain(json.loads(json.dumps(to_plain(table))))
+    restored = with_caps(from_plain(json.loads(json.dumps(to_plain(table)))), dict(caps_of(table)))
     assert restored == table
     assert filled(restored, seed=2, requests=60) == filled(table, seed=2, requests=60)
 

@@ -6,16 +6,12 @@ from services.rollout.domain.gates import (
     FreezeWindow,
     Gates,
     approve,
-    begin_step,
-    check_window,
     closed_by,
     is_frozen,
-    pause,
-    resume,
     through_gates,
 )
 from services.rollout.domain.verdict import Outcome, Verdict
-from slipway.errors import Conflict, Denied, InvalidInput
+from slipway.errors import Conflict, Denied
 
 OPEN = Gates()
 NIGHT = FreezeWindow(name="night", from_minute=22 * 60, minutes=8 * 60)
@@ -52,42 +48,13 @@ def test_a_window_has_its_days(when: str, frozen: bool) -> None:
     assert is_frozen(WEEKEND, now_s=at(when)) is frozen
 
 
-@pytest.mark.parametrize(
-    "window",
-    [
-        FreezeWindow(name="w", days=("Someday",)),
-        FreezeWindow(name="w", from_minute=1440),
-        FreezeWindow(name="w", from_minute=-1),
-        FreezeWindow(name="w", minutes=0),
-        FreezeWindow(name="w", minutes=1441),
-    ],
-)
-def test_refuses_a_window_that_is_none(window: FreezeWindow) -> None:
-    with pytest.raises(InvalidInput, match="freeze window 'w'"):
-        check_window(window)
-
-
-def test_accepts_a_window() -> None:
-    assert check_window(NIGHT) is NIGHT
-
-
-def test_a_pause_lasts_until_it_is_lifted_and_the_first_one_counts() -> None:
-    paused = pause(pause(OPEN, actor="ann", reason="odd curve"), actor="bob", reason="lunch")
-    assert closed_by(paused, (), now_s=0) == "paused by ann: odd curve"
-    assert closed_by(pause(OPEN, actor="ann", reason=""), (), now_s=0) == "paused by ann"
-    assert begin_step(paused, approval_role="").paused_by == "ann"
-    assert resume(paused) == OPEN
-    assert resume(OPEN) == OPEN
-
-
-def test_an_approval_is_given_by_its_role_and_for_one_step() -> None:
-    gated = begin_step(OPEN, approval_role="owner")
+def test_an_approval_is_given_by_its_role() -> None:
+    gated = Gates(approval_role="owner")
     assert closed_by(gated, (), now_s=0) == "waits for the approval of 'owner'"
     with pytest.raises(Denied, match="bob has not the role 'owner'"):
         approve(gated, actor="bob", roles=("operator",))
     approved = approve(gated, actor="ann", roles=("operator", "owner"))
     assert closed_by(approved, (), now_s=0) == ""
-    assert closed_by(begin_step(approved, approval_role="owner"), (), now_s=0) != ""
 
 
 def test_what_needs_no_approval_cannot_be_approved() -> None:
@@ -97,16 +64,15 @@ def test_what_needs_no_approval_cannot_be_approved() -> None:
 
 def test_closed_gates_hold_a_version_that_could_go_on() -> None:
     ready = Verdict(outcome=Outcome.ADVANCE, reason="errors proven", findings=())
-    held = through_gates(
-        ready, pause(OPEN, actor="ann", reason=""), (WEEKEND,), now_s=at("2026-11-21T12:00:00")
-    )
+    paused = Gates(paused_by="ann", pause_reason="odd curve")
+    held = through_gates(ready, paused, (WEEKEND,), now_s=at("2026-11-21T12:00:00"))
     assert held.outcome is Outcome.HOLD
-    assert held.reason == "paused by ann, freeze window 'weekend'; errors proven"
+    assert held.reason == "paused by ann: odd curve, freeze window 'weekend'; errors proven"
     assert through_gates(ready, OPEN, (WEEKEND,), now_s=at("2026-11-23T12:00:00")) is ready
 
 
 @pytest.mark.parametrize("outcome", [o for o in Outcome if o is not Outcome.ADVANCE])
 def test_nothing_but_the_way_up_is_stopped_by_gates(outcome: Outcome) -> None:
     verdict = Verdict(outcome=outcome, reason="r", findings=())
-    closed = pause(begin_step(OPEN, approval_role="owner"), actor="ann", reason="")
+    closed = Gates(approval_role="owner", paused_by="ann")
     assert through_gates(verdict, closed, (FreezeWindow(name="always"),), now_s=0) is verdict

@@ -4,12 +4,14 @@ import pytest
 
 from services.rollout.domain.label_coverage import (
     MAX_OPEN,
+    ArmCoverage,
     Coverage,
     add_labelled,
     add_served,
     begin,
     close_matured,
     is_matured,
+    of_horizon,
 )
 from slipway.errors import InvalidInput
 
@@ -91,3 +93,24 @@ def test_without_another_arm_there_is_nothing_to_compare() -> None:
 def test_refuses_times_that_are_none(width_s: float, horizon_s: float) -> None:
     with pytest.raises(InvalidInput, match="horizon"):
         begin(width_s=width_s, horizon_s=horizon_s)
+
+
+def test_a_label_may_be_read_before_its_request() -> None:
+    coverage = add_labelled(begin(width_s=10, horizon_s=0), 5, is_canary=True, share=0.5)
+    coverage = add_served(coverage, 5, is_canary=True, share=0.5)
+    assert close_matured(coverage, now_s=100).canary == ArmCoverage(served=1, labelled=1)
+
+
+def test_labels_of_requests_that_were_never_seen_do_not_count() -> None:
+    coverage = add_labelled(begin(width_s=10, horizon_s=0), 5, is_canary=True, share=0.5, labels=3)
+    assert close_matured(coverage, now_s=100).canary == ArmCoverage()
+
+
+def test_requests_that_are_read_too_late_count_for_no_arm() -> None:
+    coverage = served(begin(width_s=10, horizon_s=0), at_s=25, canary=(1, 1), champion=(1, 1))
+    closed = close_matured(coverage, now_s=100)
+    assert add_served(closed, 5, is_canary=True, share=0.5) is closed
+
+
+def test_the_finest_cohorts_of_a_horizon() -> None:
+    assert of_horizon(3600.0).width_s == pytest.approx(36.0)

@@ -4,7 +4,7 @@ from services.rollout.domain.position import KEPT_CHAMPIONS, START, apply, fold
 from services.rollout.domain.route_table import fold_routes, routes_of
 from services.rollout.domain.state_machine import State, Trigger
 from slipway.errors import Conflict
-from tests.rollout.rollouts import NAMES, History, canary_at, spoil
+from tests.rollout.rollouts import NAMES, History, canary_at, contest_at, shadow_at, spoil
 
 
 def _roles(history: History) -> dict[str, tuple[str, int]]:
@@ -177,3 +177,59 @@ def test_a_pause_ends_with_its_rollout() -> None:
     assert history.add(Trigger.ABORT).paused_by == ""
     history.add(Trigger.START, version=3)
     assert history.position.paused_by == ""
+
+
+def test_a_version_in_shadow_answers_nobody() -> None:
+    shadow, champion = routes_of(shadow_at(20).position).arms[1], routes_of(shadow_at(20).position).arms[0]
+    assert (champion.role, champion.weight_ppm) == ("champion", 1_000_000)
+    assert (shadow.role, shadow.weight_ppm, shadow.mirror_ppm) == ("shadow", 0, 200_000)
+    assert shadow.max_mirrored_per_s == 50.0
+
+
+def test_only_a_shadow_is_mirrored_to() -> None:
+    history = shadow_at(20)
+    history.add(Trigger.STEP_PASSED, step=1, weight_ppm=50_000)
+    assert (history.position.mirror_ppm, history.position.max_mirrored_per_s) == (0, 0.0)
+    assert _roles(history) == {"2": ("canary", 50_000), "1": ("champion", 950_000)}
+
+
+def test_rivals_are_kept_ready_until_their_step_and_then_have_equal_shares() -> None:
+    history = History().promote(1)
+    history.add(Trigger.START, version=2, rivals=(NAMES[10], NAMES[3]))
+    assert _roles(history)["10"] == ("warming", 0)
+    history.add(Trigger.READY, step=0, weight_ppm=50_000)
+    assert _roles(history)["3"] == ("warming", 0)
+    history.add(Trigger.STEP_AB, step=1, weight_ppm=100_000)
+    arms = [(a.version.version, a.role, a.weight_ppm) for a in routes_of(history.position).arms]
+    assert arms == [
+        ("2", "canary", 100_000),
+        ("3", "rival", 100_000),
+        ("10", "rival", 100_000),
+        ("1", "champion", 700_000),
+    ]
+
+
+def test_the_winner_becomes_the_subject_and_the_losers_leave() -> None:
+    history = contest_at(10)
+    history.add(Trigger.STEP_PASSED, version=3, rivals=(), step=1, weight_ppm=500_000)
+    assert _roles(history) == {"3": ("canary", 500_000), "1": ("champion", 500_000)}
+    last = contest_at(10)
+    last.add(Trigger.STEPS_PASSED, version=3, rivals=(), weight_ppm=1_000_000)
+    assert _roles(last) == {"3": ("champion", 1_000_000), "1": ("standby", 0)}
+    last.add(Trigger.ROLLBACK)
+    assert _roles(last) == {"1": ("champion", 1_000_000)}
+
+
+def test_a_promotion_by_hand_lifts_the_pause_and_a_bake_may_be_cut_short() -> None:
+    history = canary_at(5)
+    history.add(Trigger.PAUSE)
+    promoted = history.add(Trigger.PROMOTE, weight_ppm=1_000_000)
+    assert (promoted.state, promoted.paused_by, promoted.champion) == (State.BAKE, "", NAMES[2])
+    assert history.add(Trigger.PROMOTE, weight_ppm=1_000_000).state is State.DONE
+
+
+def test_a_rollout_remembers_whose_policy_it_follows_until_it_ends() -> None:
+    history = History().promote(1)
+    history.add(Trigger.START, version=2, spec_revision=7)
+    assert history.add(Trigger.READY, step=0, weight_ppm=1).spec_revision == 7
+    assert history.add(Trigger.ABORT).spec_revision == 0

@@ -4,35 +4,42 @@ from hypothesis import strategies as st
 
 from services.rollout.domain.position import START
 from services.rollout.domain.route_table import WHOLE_PPM, fold_routes, routes_of
-from services.rollout.domain.state_machine import LIVE, RESTING, TABLE, State, Trigger, next_state
+from services.rollout.domain.state_machine import (
+    LIVE,
+    RESTING,
+    STEPS,
+    TABLE,
+    State,
+    Trigger,
+    next_state,
+)
 from slipway.errors import Conflict
-from tests.rollout.rollouts import History
+from tests.rollout.rollouts import NAMES, History
 
+DOWN = (Trigger.DEADLINE, Trigger.ABORT, Trigger.ROLLBACK)
 EXPECTED = {
     **{(s, Trigger.START): State.WARMING for s in RESTING},
     **{(s, Trigger.RESTORE): State.WARMING for s in RESTING - {State.IDLE}},
     **{(s, Trigger.ROLLBACK): State.ROLLED_BACK for s in RESTING - {State.IDLE}},
     **{(s, Trigger.RECONCILE): s for s in State},
     **{(s, t): s for s in LIVE for t in (Trigger.PAUSE, Trigger.RESUME)},
+    **{(s, Trigger.APPROVE): s for s in STEPS},
     (State.WARMING, Trigger.READY): State.CANARY,
+    (State.WARMING, Trigger.READY_SHADOW): State.SHADOW,
+    (State.WARMING, Trigger.READY_AB): State.AB,
     (State.WARMING, Trigger.READY_FIRST): State.DONE,
     (State.WARMING, Trigger.READY_FULL): State.BAKE,
     (State.WARMING, Trigger.RESTORED): State.ROLLED_BACK,
-    (State.CANARY, Trigger.STEP_PASSED): State.CANARY,
-    (State.CANARY, Trigger.STEPS_PASSED): State.BAKE,
+    **{(s, Trigger.STEP_PASSED): State.CANARY for s in STEPS},
+    **{(s, Trigger.STEP_SHADOW): State.SHADOW for s in STEPS},
+    **{(s, Trigger.STEP_AB): State.AB for s in STEPS},
+    **{(s, t): State.BAKE for s in STEPS for t in (Trigger.STEPS_PASSED, Trigger.PROMOTE)},
     (State.BAKE, Trigger.BAKED): State.DONE,
-    **{
-        (State.WARMING, t): State.ABORTED
-        for t in (Trigger.WARM_FAILED, Trigger.DEADLINE, Trigger.ABORT, Trigger.ROLLBACK)
-    },
-    **{
-        (State.CANARY, t): State.ABORTED
-        for t in (Trigger.GUARD_FAILED, Trigger.DEADLINE, Trigger.ABORT, Trigger.ROLLBACK)
-    },
-    **{
-        (State.BAKE, t): State.ROLLED_BACK
-        for t in (Trigger.GUARD_FAILED, Trigger.DEADLINE, Trigger.ABORT, Trigger.ROLLBACK)
-    },
+    (State.BAKE, Trigger.PROMOTE): State.DONE,
+    **{(State.WARMING, t): State.ABORTED for t in (Trigger.WARM_FAILED, *DOWN)},
+    **{(s, t): State.ABORTED for s in STEPS for t in (Trigger.GUARD_FAILED, *DOWN)},
+    (State.AB, Trigger.NO_WINNER): State.ABORTED,
+    **{(State.BAKE, t): State.ROLLED_BACK for t in (Trigger.GUARD_FAILED, *DOWN)},
 }
 
 
@@ -46,9 +53,12 @@ def test_every_move_is_as_expected_or_refused(state: State, trigger: Trigger) ->
             next_state(state, trigger)
 
 
+@pytest.mark.parametrize("trigger", [Trigger.ABORT, Trigger.ROLLBACK])
 @pytest.mark.parametrize("state", sorted(LIVE))
-def test_abort_is_legal_in_every_live_state_and_ends_it(state: State) -> None:
-    assert next_state(state, Trigger.ABORT) in RESTING
+def test_an_abort_or_a_rollback_is_legal_in_every_live_state_and_ends_it(
+    state: State, trigger: Trigger
+) -> None:
+    assert next_state(state, trigger) in RESTING
 
 
 def test_the_table_has_no_other_rows() -> None:
@@ -57,7 +67,9 @@ def test_the_table_has_no_other_rows() -> None:
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.sampled_from(Trigger), st.integers(1, 4), st.integers(1, WHOLE_PPM)), max_size=60)
+    st.lists(
+        st.tuples(st.sampled_from(Trigger), st.integers(1, 4), st.integers(1, WHOLE_PPM // 3)), max_size=60
+    )
 )
 def test_any_sequence_of_triggers_keeps_the_routes_whole(moves: list[tuple[Trigger, int, int]]) -> None:
     history = History()
@@ -71,6 +83,7 @@ def test_any_sequence_of_triggers_keeps_the_routes_whole(moves: list[tuple[Trigg
             trigger,
             version=number if trigger in (Trigger.START, Trigger.RESTORE) else None,
             weight_ppm=weight_ppm,
+            rivals=(NAMES[5], NAMES[6]) if trigger is Trigger.START else before.rivals,
         )
         routes = routes_of(history.position)
         serving = WHOLE_PPM if history.position.champion else 0
@@ -98,7 +111,7 @@ def _is_possible(history: History, trigger: Trigger, version: int) -> bool:
     champion = position.champion
     if trigger is Trigger.START:
         return champion is None or champion.version != str(version)
-    if trigger in (Trigger.READY, Trigger.READY_FULL):
+    if trigger in (Trigger.READY, Trigger.READY_SHADOW, Trigger.READY_AB, Trigger.READY_FULL):
         return champion is not None and not position.is_restore
     if trigger is Trigger.READY_FIRST:
         return champion is None

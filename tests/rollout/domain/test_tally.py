@@ -1,18 +1,37 @@
+from collections import defaultdict
+from dataclasses import replace
+
 import orjson
 import pytest
 
-from services.rollout.domain.position import Position
+from services.rollout.domain.arm_tally import ArmTally
+from services.rollout.domain.evidence import NO_EVIDENCE, add_bad_event
+from services.rollout.domain.policy import of_spec
+from services.rollout.domain.position import START, Position
+from services.rollout.domain.shadow import ShadowSeen
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import (
     TOLERATED_BAD_SHARE,
-    ArmTally,
     Tally,
+    arms_seen,
     begin_rollout,
     begin_step,
+    fitted,
+    is_counted,
     observe,
+    observe_shadow,
+    pass_over,
 )
-from services.rollout.domain.tally_form import from_plain, to_plain
-from tests.rollout.rollouts import canary_at, seen
+from services.rollout.domain.tally_form import (
+    forgotten_filters,
+    from_plain,
+    new_blocks,
+    to_plain,
+    with_blocks,
+)
+from slipway import spec
+from tests.rollout.domain.test_assignment import ab_position
+from tests.rollout.rollouts import canary_at, contest_at, seen
 
 
 def _canary() -> tuple[Position, int]:
@@ -151,6 +170,31 @@ def test_a_new_step_counts_its_rows_from_zero_and_keeps_the_evidence() -> None:
     assert (fresh.canary, fresh.log_ratios) == (tally.canary, tally.log_ratios)
 
 
+def test_rivals_are_counted_apart_and_each_against_the_champion() -> None:
+    position = contest_at(10).position
+    tally = begin_step(begin_rollout("r"), State.AB)
+    for offset, (version, outcome) in enumerate(
+        [(1, "good"), (1, "failed"), (2, "good"), (3, "failed"), (3, "slow"), (2, "failed")]
+    ):
+        record = seen(version, offset=offset, epoch=position.epoch, outcome=outcome)  # type: ignore[arg-type]
+        tally = observe(tally, record, position)
+    [rival] = tally.rivals
+    assert (rival.version, rival.arm.failed, rival.arm.slow) == ("3", 1, 1)
+    assert (tally.canary.requests, tally.champion.requests, tally.step_rows) == (2, 2, 6)
+    # of 100,000 and 800,000 a ninth falls on each of the new ones
+    alone = add_bad_event(NO_EVIDENCE, is_canary=False, share=1 / 9)
+    assert tally.log_ratios == pytest.approx(add_bad_event(alone, is_canary=True, share=1 / 9))
+    assert from_plain(orjson.loads(orjson.dumps(to_plain(tally)))) == tally
+
+
+def test_other_answers_of_the_champion_speak_against_a_canary_of_one_class() -> None:
+    position, epoch = _canary()
+    tally = observe(begin_rollout("r"), seen(1, offset=0, epoch=epoch, classes=(("a", 1),)), position)
+    assert tally.answers.total > 0
+    same = observe(tally, seen(2, offset=1, epoch=epoch, classes=(("a", 1),)), position)
+    assert same.answers == tally.answers
+
+
 def test_a_tally_survives_its_way_through_json_exactly() -> None:
     position, epoch = _canary()
     tally = begin_rollout("r")
@@ -158,3 +202,125 @@ def test_a_tally_survives_its_way_through_json_exactly() -> None:
         record = seen(2, offset=offset, epoch=epoch, outcome="failed", classes=(("a", 1),))
         tally = observe(tally, record, position)
     assert from_plain(orjson.loads(orjson.dumps(to_plain(tally)))) == tally
+
+
+POLICY = of_spec(
+    spec.parse(
+        """
+name: m
+task: binary
+features: [{name: a}]
+label: {name: y, classes: ["0", "1"]}
+rollout:
+  label_horizon_s: 100
+  steps: [{weight_percent: 20}, {kind: ab, weight_percent: 60, metric: error_rate, better: lower}]
+  rules: [{name: errors, metric: error_rate}, {name: wrong, metric: accuracy}]
+"""
+    )
+)
+
+
+def test_a_request_whose_arm_was_chosen_counts_for_nothing() -> None:
+    position, epoch = _canary()
+    tally = observe(
+        begin_rollout("r"), seen(2, offset=5, epoch=epoch, is_pinned=True), position, policy=POLICY
+    )
+    assert tally == pass_over(begin_rollout("r"), "predictions/0", 5)
+    assert is_counted(tally, "predictions/0", 5)
+    assert not is_counted(tally, "predictions/1", 5)
+
+
+def _ab_tally() -> Tally:
+    """An A/B step of three new versions, with units, labels awaited and a champion that was timed."""
+    position = replace(ab_position(), step=1)
+    tally = fitted(begin_rollout("r"), POLICY)
+    for offset in range(120):
+        version, outcome = offset % 4 + 1, "failed" if offset % 7 == 0 else "good"
+        record = seen(
+            version,
+            offset=offset,
+            epoch=position.epoch,
+            outcome=outcome,  # type: ignore[arg-type]
+            unit=f"unit-{offset % 40}",
+        )
+        tally = observe(tally, record, position, policy=POLICY)
+    return tally
+
+
+def test_rivals_are_neither_the_canary_nor_the_champion() -> None:
+    tally = _ab_tally()
+    assert (tally.canary.requests, tally.champion.requests, tally.step_rows) == (30, 30, 120)
+    assert list(arms_seen(tally)) == ["2", "3", "4", "1"]
+    assert sum(arm.moments.count for arm in arms_seen(tally).values()) == 40
+    assert tally.coverage is not None
+
+
+def test_everything_survives_its_way_through_json_and_saved_blocks() -> None:
+    saved: dict[str, dict[int, bytes]] = defaultdict(dict)
+    tally = _ab_tally()
+    assert tally.ratio is not None
+    for name, at, bits in new_blocks(Tally(), tally):
+        saved[name][at] = bits
+    restored = with_blocks(from_plain(orjson.loads(orjson.dumps(to_plain(tally)))), saved)
+    assert restored == tally
+    assert list(new_blocks(tally, tally)) == []
+
+
+def test_a_new_step_forgets_the_units_of_the_arms_before() -> None:
+    tally = _ab_tally()
+    fresh = begin_step(tally, State.CANARY)
+    assert forgotten_filters(tally, fresh) == ["arms"]
+    assert forgotten_filters(tally, tally) == []
+    assert fresh.comparison.units == tally.comparison.units
+
+
+def test_a_tally_from_before_the_rules_is_read() -> None:
+    plain = to_plain(Tally(rollout_id="r", step_rows=3))
+    old = {key: plain[key] for key in plain if key not in ("comparison", "shadow", "late", "history")}
+    assert from_plain(old) == Tally(rollout_id="r", step_rows=3)
+
+
+def _copy(offset: int, *, epoch: int, outcome: str = "good", version: str = "2") -> ShadowSeen:
+    return ShadowSeen(
+        source="shadow_predictions/0",
+        offset=offset,
+        prediction_id=f"p-{offset}",
+        version=version,
+        route_epoch=epoch,
+        rows=2,
+        latency_s=0.1,
+        outcome=outcome,  # type: ignore[arg-type]
+    )
+
+
+def _shadow() -> Position:
+    position = replace(canary_at(5).position, share_by_epoch=())
+    object.__setattr__(position, "state", "SHADOW")
+    return position
+
+
+def test_rows_that_the_shadow_answered_are_the_rows_of_its_step() -> None:
+    position = _shadow()
+    tally = begin_rollout("r")
+    for offset, outcome in enumerate(("good", "slow", "failed", "malformed")):
+        tally = observe_shadow(tally, _copy(offset, epoch=position.epoch, outcome=outcome), position)
+    assert (tally.step_rows, tally.step_canary_rows) == (4, 4)
+    assert (tally.shadow.requests, tally.shadow.broken, tally.shadow.slow) == (4, 2, 1)
+    assert observe_shadow(tally, _copy(2, epoch=position.epoch), position) is tally
+    restored = from_plain(orjson.loads(orjson.dumps(to_plain(tally))))
+    assert restored == tally
+
+
+def test_what_the_champion_answers_meanwhile_is_no_row_of_a_step_in_shadow() -> None:
+    position = replace(_shadow(), share_by_epoch=((4, 0),))
+    tally = observe(begin_rollout("r"), seen(1, offset=1, epoch=4), position, policy=POLICY)
+    assert (tally.champion.requests, tally.step_rows) == (1, 0)
+
+
+def test_answers_in_shadow_of_another_version_or_rollout_are_passed_over() -> None:
+    position = _shadow()
+    for copy in (_copy(1, epoch=position.epoch, version="9"), _copy(1, epoch=position.step_epoch - 1)):
+        assert observe_shadow(begin_rollout("r"), copy, position).shadow.requests == 0
+    pinned = replace(_copy(1, epoch=position.epoch), is_pinned=True)
+    assert observe_shadow(begin_rollout("r"), pinned, position).shadow.requests == 0
+    assert observe_shadow(begin_rollout("r"), _copy(1, epoch=1), START).shadow.requests == 0

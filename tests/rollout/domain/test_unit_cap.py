@@ -4,7 +4,7 @@ from math import exp
 import pytest
 
 from services.rollout.domain.evidence import NO_EVIDENCE, add_bad_event, e_value
-from services.rollout.domain.unit_cap import NO_UNITS, admit
+from services.rollout.domain.unit_cap import NO_UNITS, UnitCap, admit, new_blocks, restored
 
 
 def test_a_unit_counts_once() -> None:
@@ -24,7 +24,21 @@ def test_no_unit_of_many_is_forgotten_and_few_new_ones_are_lost() -> None:
         lost += not is_first
     assert lost < 10
     assert not any(admit(cap, f"unit-{i}")[1] for i in range(0, 3000, 7))
-    assert len(cap.bits) == 1 << 14
+    assert sum(map(len, cap.blocks)) == 1 << 14
+
+
+def test_a_new_unit_changes_one_block_and_nothing_is_lost_when_only_changes_are_saved() -> None:
+    saved: dict[int, bytes] = {}
+    cap = NO_UNITS
+    for i in range(200):
+        before = cap
+        cap, is_first = admit(cap, f"unit-{i}")
+        changed = new_blocks(before, cap)
+        assert len(changed) == is_first
+        saved.update(changed)
+    counts = UnitCap(units=cap.units, dropped=cap.dropped)
+    assert restored(counts, saved) == cap
+    assert restored(NO_UNITS, {}) is NO_UNITS
 
 
 def _expected_e_value(*, events_per_unit: int, counted_per_unit: int) -> float:
