@@ -41,19 +41,22 @@ class CallbackPolicy:
     prefixes: tuple[Prefix, ...]
     private_networks: tuple[Network, ...]
 
-    def check_url(self, url: str) -> None:
+    def check_url(self, url: str, *, key: str = "callback_url") -> None:
         """Refuse a URL that is not on the list.
 
+        Args:
+            url: Where something is to be sent.
+            key: What its sender calls it.
         Raises:
             InvalidInput: Not on it, or not plainly readable.
         """
         if len(url) > LONGEST_CALLBACK_URL:
-            raise InvalidInput(f"callback_url has {len(url)} characters; at most {LONGEST_CALLBACK_URL}")
+            raise InvalidInput(f"{key} has {len(url)} characters; at most {LONGEST_CALLBACK_URL}")
         place = _parse(url)
         if not any(prefix.covers(place) for prefix in self.prefixes):
             raise InvalidInput(
-                f"callback_url {url[:100]!r} is not below any prefix of SLIPWAY_CALLBACK_ALLOW; "
-                "the operator of the gateway keeps that list"
+                f"{key} {url[:100]!r} is not below any prefix of SLIPWAY_CALLBACK_ALLOW; "
+                "the operator of the platform keeps that list"
             )
 
     def allows_address(self, address: str) -> bool:

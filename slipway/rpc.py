@@ -4,6 +4,8 @@ import hmac
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
@@ -70,15 +72,47 @@ def translating(what: str) -> Iterator[None]:
         raise kind(f"{what}: {error.details()}") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operator:
+    """Who calls, and what he may sign for."""
+
+    name: str
+    roles: tuple[str, ...]
+
+
+STACK_OPERATOR: Final = Operator(name="operator", roles=("admin",))
+_CALLER: Final[ContextVar[Operator]] = ContextVar("slipway_rpc_caller")
+
+
+def caller(_context: Any) -> Operator:
+    """Who makes the call that is being answered; each call has a task, and so a variable, of its own.
+
+    Raises:
+        Unauthenticated: The server checks no tokens.
+    """
+    try:
+        return _CALLER.get()
+    except LookupError as error:
+        raise errors.Unauthenticated("this server does not know its callers") from error
+
+
 class OperatorToken(grpc.aio.ServerInterceptor):
     """Lets only holders of the operator's token in; health and reflection stay open.
 
     `also_open` names services, e.g. "/slipway.v1.ReplicaDesk/", that check their callers themselves.
+    `named` finds the operator whom another token belongs to.
     """
 
-    def __init__(self, token: str, *, also_open: tuple[str, ...] = ()) -> None:
-        self._expected = f"Bearer {token}"
+    def __init__(
+        self,
+        token: str,
+        *,
+        also_open: tuple[str, ...] = (),
+        named: Callable[[str], Operator | None] = lambda _: None,
+    ) -> None:
+        self._expected = token.encode()
         self._open = _OPEN_SERVICES + also_open
+        self._named = named
 
         async def refuse(_request: Any, context: Any) -> None:
             await context.abort(
@@ -92,10 +126,22 @@ class OperatorToken(grpc.aio.ServerInterceptor):
         self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails
     ) -> Any:
         """Check the metadata of one call."""
-        given = str(dict(details.invocation_metadata).get("authorization", ""))
-        if details.method.startswith(self._open) or hmac.compare_digest(given, self._expected):
+        if details.method.startswith(self._open):
             return await continuation(details)
-        return self._refusal
+        given = str(dict(details.invocation_metadata).get("authorization", ""))
+        operator = self._identify(given)
+        if operator is None:
+            return self._refusal
+        _CALLER.set(operator)
+        return await continuation(details)
+
+    def _identify(self, given: str) -> Operator | None:
+        scheme, _, token = given.partition(" ")
+        if scheme != "Bearer":
+            return None
+        if hmac.compare_digest(token.encode(), self._expected):
+            return STACK_OPERATOR
+        return self._named(token)
 
 
 class RpcServer:

@@ -7,7 +7,6 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from services.jobs.callback_http import callback_http
 from services.jobs.callbacks import CallbackDelivery
 from services.jobs.consumer import JobConsumer
 from services.jobs.dispatcher import Dispatcher
@@ -22,6 +21,7 @@ from services.jobs.store.housekeeping import HousekeepingStore
 from services.jobs.store.jobs import JobStore
 from services.jobs.waiters import Waiters
 from slipway import kafka, postgres
+from slipway.callback_http import callback_http
 from slipway.clock import Clock, SystemClock
 from slipway.errors import InvalidInput
 from slipway.ids import new_id

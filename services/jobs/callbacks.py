@@ -7,13 +7,11 @@ from typing import Final, Protocol
 import orjson
 
 from services.jobs import metrics
-from services.jobs.domain import webhook
-from services.jobs.domain.delivery import next_try_s
 from services.jobs.messages import job_message
 from services.jobs.settings import Settings
 from services.jobs.store.callbacks import CallbackStore
 from services.jobs.store.entries import DueCallback
-from slipway import postgres
+from slipway import postgres, webhook
 from slipway.clock import Clock
 from slipway.errors import Denied, InvalidInput, Unavailable
 from slipway.job_json import describe
@@ -82,7 +80,7 @@ class CallbackDelivery:
             outcome, reason = "DENIED", str(error)
         except Unavailable as error:
             outcome, reason = "FAILED", str(error)
-            retry_at_s = next_try_s(due.tries, now_s=self._clock.now_s(), deadline_s=due.deadline_s)
+            retry_at_s = webhook.next_try_s(due.tries, now_s=self._clock.now_s(), deadline_s=due.deadline_s)
         metrics.CALLBACKS.labels(outcome.lower()).inc()
         await self._note(due, outcome=outcome, reason=reason, retry_at_s=retry_at_s)
 

@@ -7,12 +7,12 @@ from typing import Final
 
 from services.jobs import metrics
 from services.jobs.dispatcher import Dispatcher
-from services.jobs.domain import webhook
 from services.jobs.messages import job_message, read_job
 from services.jobs.settings import Settings
 from services.jobs.store.entries import Owner, View
 from services.jobs.store.jobs import JobStore
 from services.jobs.waiters import Waiters
+from slipway import webhook
 from slipway.clock import Clock
 from slipway.envelope import Event
 from slipway.errors import NotFound, Overloaded

@@ -17,6 +17,8 @@ from services.rollout.domain.tally import Tally
 from services.rollout.domain.transition import completed, tally_after
 from services.rollout.evidence_store import clear_evidence, load_evidence, write_evidence, write_point
 from services.rollout.messages import outgoing_event, outgoing_routes, to_event, to_routes
+from services.rollout.notice_store import write_notices
+from services.rollout.notices import rows_of_entry
 from services.rollout.reporting import report, report_gauges
 from services.rollout.rows import Candidate, SpecRow
 from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry
@@ -206,6 +208,7 @@ class Control:
                 await clear_evidence(connection, model.name)
             await _write_candidates(connection, model, move, now_s=now_s)
             await outbox.put(connection, [outgoing_routes(routes), outgoing_event(event)])
+            await write_notices(connection, rows_of_entry(entry, event, model.policy.rollout))
         model.position, model.tally, model.last = position, counted, entry
         if position.is_live:
             model.unsaved.written()

@@ -19,6 +19,8 @@ LEASE_HELD = Gauge("slipway_rollout_is_leader", "1 where this process holds the 
 RECONCILED = Counter(
     "slipway_rollout_reconciled_total", "Routes or specs on Kafka that differed from the log", ["topic"]
 )
+NOTICES = Counter("slipway_rollout_notices_total", "Attempts to deliver notices, by outcome", ["outcome"])
+NOTICES_PENDING = Gauge("slipway_rollout_notices_pending", "Notices that wait for delivery")
 ALIAS_FAILURES = Counter(
     "slipway_rollout_alias_failures_total", "Attempts to set the registry's champion that failed"
 )

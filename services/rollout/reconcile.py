@@ -18,7 +18,7 @@ from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 log = logging.getLogger(__name__)
 
 
-async def reconcile(control: Control, bootstrap: str, *, stop: asyncio.Event) -> None:
+async def reconcile(control: Control, bootstrap: str, stop: asyncio.Event) -> None:
     """Publish again what is missing or differs; a table that is ahead of the log is overtaken."""
     names = control.names  # a model that comes later publishes what it has itself
     specs: dict[str, ModelSpec] = await _read_topic(bootstrap, topics.MODEL_SPECS.name, stop=stop)

@@ -1,39 +1,49 @@
 """RolloutControl over gRPC: decode, call one handler, encode."""
 
 from collections.abc import Awaitable, Callable
-from functools import partial
 from typing import Any, Final
 
 from services.rollout import commands
+from services.rollout.callers import actor_of
 from services.rollout.control import Control
+from services.rollout.domain.gates import RoleMissing
 from services.rollout.domain.log_entry import Version
 from services.rollout.messages import to_spec
+from services.rollout.operator_book import OperatorBook
+from services.rollout.report_data import build_report
 from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
 from services.rollout.status import status_of
 from services.rollout.version_registry import VersionRegistry
-from slipway.errors import InvalidInput
-from slipway.rpc import aborting
+from slipway.callback_urls import CallbackPolicy
+from slipway.errors import Denied, InvalidInput
+from slipway.rpc import aborting, caller
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
 
 MAX_EVENTS: Final = 1000
 MAX_RIVALS: Final = 8
-# The stack's own token: `admin` stands in for no named role, for an approval that anyone can give is none.
-_ROLES: Final = ("admin",)
 
 
 class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
     """The operator's way to models, specs and rollouts."""
 
-    def __init__(self, control: Control, registry: VersionRegistry) -> None:
+    def __init__(
+        self, control: Control, registry: VersionRegistry, *, receivers: CallbackPolicy, book: OperatorBook
+    ) -> None:
         self._control = control
         self._registry = registry
+        self._receivers = receivers
+        self._book = book
 
     async def ApplySpec(self, request: rollout_pb2.ApplySpecRequest, context: Any) -> Any:
         """Store and publish a spec."""
         async with aborting(context):
             row, changed = await apply_spec(
-                self._control, yaml=request.yaml, recipe=request.recipe, actor=request.actor
+                self._control,
+                yaml=request.yaml,
+                recipe=request.recipe,
+                actor=actor_of(context, request.actor),
+                receivers=self._receivers,
             )
             return rollout_pb2.ApplySpecResponse(spec=to_spec(row), changed=changed)
 
@@ -48,7 +58,7 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
                 model=request.model,
                 subject=Version(version=request.version, digest=digest),
                 rivals=await self._find_rivals(request),
-                actor=request.actor or "operator",
+                actor=actor_of(context, request.actor),
                 reason=request.reason or "started by hand",
                 quality="",
             )
@@ -84,20 +94,43 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
 
     async def Promote(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
         """Skip what is left of the steps, or of the bake."""
-        return await self._command(partial(commands.promote, roles=_ROLES), request, context)
+        return await self._sign(commands.promote, request, context)
 
     async def Approve(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
         """Sign the present step."""
-        return await self._command(partial(commands.approve, roles=_ROLES), request, context)
+        return await self._sign(commands.approve, request, context)
 
     async def _command(
         self, command: Callable[..., Awaitable[None]], request: rollout_pb2.RolloutCommand, context: Any
     ) -> Any:
         async with aborting(context):
-            await command(
-                self._control, request.model, actor=request.actor or "operator", reason=request.reason
-            )
+            actor = actor_of(context, request.actor)
+            await command(self._control, request.model, actor=actor, reason=request.reason)
             return await self._status(request.model)
+
+    async def _sign(
+        self, command: Callable[..., Awaitable[None]], request: rollout_pb2.RolloutCommand, context: Any
+    ) -> Any:
+        """A command for which a role may be asked; who lacks it hears who has it."""
+        async with aborting(context):
+            roles = caller(context).roles
+            try:
+                await command(
+                    self._control,
+                    request.model,
+                    actor=actor_of(context, request.actor),
+                    roles=roles,
+                    reason=request.reason,
+                )
+            except RoleMissing as error:
+                raise Denied(f"{error}; {self._book.who_could(error.role)}") from error
+            return await self._status(request.model)
+
+    async def GetReport(self, request: rollout_pb2.RolloutReportRequest, context: Any) -> Any:
+        """Who, what, why, and the evidence over time of one rollout."""
+        async with aborting(context):
+            model = self._control.find(request.model)
+            return await build_report(self._control, model, request.rollout_id)
 
     async def GetStatus(self, request: rollout_pb2.RolloutStatusRequest, context: Any) -> Any:
         """Where a model stands."""

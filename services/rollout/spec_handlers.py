@@ -7,24 +7,30 @@ from services.rollout.domain.policy import of_spec
 from services.rollout.domain.recipe import check_recipe
 from services.rollout.domain.spec_change import check_same_signature
 from services.rollout.messages import outgoing_spec, to_spec
+from services.rollout.notices import check_receivers
 from services.rollout.rows import SpecRow
 from slipway import spec
+from slipway.callback_urls import CallbackPolicy
 from slipway.errors import InvalidInput, NotFound
 from slipway.spec import Spec
 
 TENANT = "default"
 
 
-async def apply_spec(control: Control, *, yaml: str, recipe: str, actor: str) -> tuple[SpecRow, bool]:
+async def apply_spec(
+    control: Control, *, yaml: str, recipe: str, actor: str, receivers: CallbackPolicy
+) -> tuple[SpecRow, bool]:
     """Store a spec and publish it; returns it and whether anything changed.
 
     Raises:
-        InvalidInput: Every problem of the spec with line and key, or of the recipe with its line.
+        InvalidInput: Every problem of the spec with line and key, or of the recipe with its line, or a
+            receiver of notices that is not allowed.
         Conflict: The model exists with another signature.
     """
     given = spec.parse(yaml)
     policy = of_spec(given)
     _check_recipe(given, recipe)
+    check_receivers(given, receivers)
     writer = control.writer
     try:
         control.find(given.name)

@@ -229,6 +229,8 @@ class Store:
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise Unavailable(f"PostgreSQL failed: {error!r}") from error
 
+    connection = _connection  # for the statements of neighbouring modules
+
 
 async def write_entry(connection: Connection, entry: LogEntry, *, champion_version: str) -> None:
     """Append to the log; the primary key (model, seq) is the compare-and-set."""

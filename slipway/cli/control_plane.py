@@ -17,26 +17,45 @@ T = TypeVar("T")
 
 DEADLINE_S: Final = 10.0
 ACTOR: Final = "operator"
+OPERATOR_TOKEN: Final = "SLIPWAY_OPERATOR_TOKEN"
+_KNOW_OPERATORS: Final = frozenset({"rollout"})
 _FOLLOW_S: Final = 0.3
+_AT_ONCE: Final = 16
 Call = Callable[[Any, dict[str, Any]], Awaitable[T]]
 
 
 @dataclass(frozen=True, slots=True)
 class ControlPlane:
-    """Where the services answer, and the operator's token."""
+    """Where the services answer, and whose token they are shown.
+
+    Attributes:
+        operator_token_file: A named operator's token, for the services that know operators by name.
+    """
 
     environment: Mapping[str, str] = field(default_factory=lambda: {**cli_environment(), **os.environ})
+    operator_token_file: Path | None = None
 
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Call metadata with the operator's token.
+    def metadata(self, service: str) -> tuple[tuple[str, str], ...]:
+        """Call metadata with the caller's own token where the service knows it, else with the stack's.
 
         Raises:
             InvalidInput: There is no token yet.
         """
+        own = self._own_token() if service in _KNOW_OPERATORS else ""
+        if own:
+            return rpc.operator_metadata(own)
         path = Path(self.environment["SLIPWAY_SECRETS_DIR"]) / rpc.OPERATOR_TOKEN_FILE
         if not path.is_file():
             raise InvalidInput(f"there is no operator token at {path}; `slipway up` makes it")
         return rpc.operator_metadata(path.read_text().strip())
+
+    def _own_token(self) -> str:
+        if self.operator_token_file is None:
+            return self.environment.get(OPERATOR_TOKEN, "").strip()
+        try:
+            return self.operator_token_file.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"cannot read the operator's token: {error}") from error
 
     async def call(
         self, service: str, stub: Callable[[Any], Any], method: Call[T], *, deadline_s: float = DEADLINE_S
@@ -47,19 +66,21 @@ class ControlPlane:
             SlipwayError: It is away or refused.
         """
         target = self.environment[f"SLIPWAY_{service.upper()}_TARGET"]
-        how = {"metadata": self.metadata(), "timeout": deadline_s}
+        how = {"metadata": self.metadata(service), "timeout": deadline_s}
         async with rpc.channel(target) as channel:
             with rpc.translating(service):
                 return await method(stub(channel), how)
 
-    async def rollout(self, method: Call[T]) -> T:
+    async def rollout(self, method: Call[T], *, deadline_s: float = DEADLINE_S) -> T:
         """Call the rollout service."""
-        return await self.call("rollout", RolloutControlStub, method)
+        return await self.call("rollout", RolloutControlStub, method, deadline_s=deadline_s)
 
-    async def status(self, model: str, *, events: int = 10) -> rollout_pb2.RolloutStatus:
+    async def status(
+        self, model: str, *, events: int = 10, deadline_s: float = DEADLINE_S
+    ) -> rollout_pb2.RolloutStatus:
         """Where a model stands."""
         request = rollout_pb2.RolloutStatusRequest(model=model, events=events)
-        return await self.rollout(lambda stub, how: stub.GetStatus(request, **how))
+        return await self.rollout(lambda stub, how: stub.GetStatus(request, **how), deadline_s=deadline_s)
 
     async def follow(
         self, model: str, version: str, *, tell: Callable[[rollout_pb2.RolloutStatus], None]
@@ -81,3 +102,15 @@ def _has_ended(status: rollout_pb2.RolloutStatus, version: str) -> bool:
 def champion_of(status: rollout_pb2.RolloutStatus) -> str:
     """The version that answers; empty: none yet."""
     return next((arm.version for arm in status.routes.arms if arm.role == "champion"), "")
+
+
+async def list_statuses(plane: ControlPlane) -> list[rollout_pb2.RolloutStatus]:
+    """Where every model stands, a bounded number asked at once."""
+    listed = await plane.rollout(lambda stub, how: stub.ListModels(rollout_pb2.ListModelsRequest(), **how))
+    turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str) -> rollout_pb2.RolloutStatus:
+        async with turns:
+            return await plane.status(name, events=0)
+
+    return list(await asyncio.gather(*map(one, listed.models)))

@@ -60,14 +60,16 @@ COMMANDS: Final = {
     ),
     "models": Command(target="slipway.cli.models:models", summary="List all models.", panel=_MODELS),
     "rollout": Command(
-        target="slipway.cli.models:rollout", summary="Roll a registered version out.", panel=_MODELS
+        target="slipway.cli.rollouts:app",
+        summary="Bring a version to its users: start, watch, approve, report and more.",
+        panel=_MODELS,
     ),
     "abort": Command(
-        target="slipway.cli.models:abort", summary="End the rollout that is under way.", panel=_MODELS
+        target="slipway.cli.rollouts:abort", summary="End the rollout that is under way.", panel=_MODELS
     ),
     "train": Command(target="slipway.cli.training:train", summary="Ask for a training now.", panel=_MODELS),
     "rollback": Command(
-        target="slipway.cli.models:rollback", summary="Return to the version before.", panel=_MODELS
+        target="slipway.cli.rollouts:rollback", summary="Return to the version before.", panel=_MODELS
     ),
     "score": Command(
         target="slipway.cli.score:score", summary="Predict every row of a file.", panel=_STREAMS
@@ -77,6 +79,11 @@ COMMANDS: Final = {
     ),
     "keys": Command(
         target="slipway.cli.keys:app", summary="Create, list and revoke API keys.", panel=_STREAMS
+    ),
+    "operators": Command(
+        target="slipway.cli.operators:app",
+        summary="Add, list and revoke operators with roles.",
+        panel=_STREAMS,
     ),
 }
 _EPILOG: Final = "Examples:  slipway up  ·  slipway status  ·  slipway logs gateway -f  ·  slipway down"

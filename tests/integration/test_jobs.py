@@ -19,7 +19,7 @@ from slipway.v1.predictions_pb2 import PredictionServed
 from tests.gateway.live import Gateway, ends, prediction_id, read_since, wait_for
 from tests.jobs import live
 from tests.jobs.live import Bench, champion
-from tests.jobs.receiver import verify
+from tests.receiver import verify
 from tests.service_process import free_port
 
 pytestmark = pytest.mark.integration

@@ -17,7 +17,7 @@ from slipway.v1.jobs_pb2 import CancelJobRequest, GetJobRequest, SubmitJobReques
 from slipway.v1.jobs_pb2_grpc import AsyncInferenceStub
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import Gateway, request, upstream, wait_for
-from tests.jobs.receiver import Receiver, receiver
+from tests.receiver import Receiver, receiver
 from tests.service_process import (
     ServiceProcess,
     free_port,

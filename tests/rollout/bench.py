@@ -76,6 +76,7 @@ def rollout_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
             "SLIPWAY_INFERENCE_TARGET": f"127.0.0.1:{free_port()}",
             "SLIPWAY_CONSUMER_GROUP": group,
             "SLIPWAY_LEASE_S": "1.0",
+            **settings,
         }
         with own_service("rollout", folder, **(own | settings)) as service:
             for topic in ("predictions", "candidates", "labels", "shadow_predictions"):

@@ -18,6 +18,14 @@ _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _DAY_MINUTES: Final = 24 * 60
 
 
+class RoleMissing(Denied):
+    """Somebody with another role has to sign."""
+
+    def __init__(self, problem: str, *, role: str) -> None:
+        super().__init__(problem)
+        self.role = role
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreezeWindow:
     """A time of the week, in UTC, in which no version goes on.
@@ -67,12 +75,13 @@ def approve(gates: Gates, *, actor: str, roles: Sequence[str]) -> Gates:
 
     Raises:
         Conflict: The step needs no approval.
-        Denied: The actor does not have the role.
+        RoleMissing: The actor does not have the role.
     """
     if not gates.approval_role:
         raise Conflict("this step needs no approval: it goes on by its evidence")
     if gates.approval_role not in roles:
-        raise Denied(f"{actor} has not the role {gates.approval_role!r} whose approval this step needs")
+        problem = f"{actor} has not the role {gates.approval_role!r} whose approval this step needs"
+        raise RoleMissing(problem, role=gates.approval_role)
     return replace(gates, approved_by=actor)
 
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from services.rollout.domain.gates import Gates, closed_by
+from services.rollout.domain.gates import Gates, RoleMissing, closed_by
 from services.rollout.domain.log_entry import Version
 from services.rollout.domain.look import gates_of, windows_of
 from services.rollout.domain.moment import Moment
 from services.rollout.domain.policy import Policy
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import STEPS, State
-from slipway.errors import Conflict, Denied, InvalidInput
+from slipway.errors import Conflict, InvalidInput
 from slipway.spec_sections import Rollout
 
 
@@ -52,7 +52,7 @@ def check_promotion(position: Position, policy: Policy, *, roles: Sequence[str],
 
     Raises:
         Conflict: Nothing is on its way, it is not ready yet, or a freeze window is open.
-        Denied: A step that is skipped asks for the approval of a role that the caller has not.
+        RoleMissing: A step that is skipped asks for the approval of a role that the caller has not.
     """
     if not position.is_live:
         raise Conflict("no rollout is under way: there is nothing to promote")
@@ -68,8 +68,9 @@ def check_promotion(position: Position, policy: Policy, *, roles: Sequence[str],
     wanted = {step.approval for step in policy.rollout.steps[position.step + 1 :]}
     wanted |= set() if open_gates.approved_by else {open_gates.approval_role}
     if missing := sorted(wanted - {"", *roles}):
-        raise Denied(
-            f"a step that would be skipped needs the approval of {missing[0]!r}; its holder can promote"
+        raise RoleMissing(
+            f"a step that would be skipped needs the approval of {missing[0]!r}; its holder can promote",
+            role=missing[0],
         )
 
 

@@ -11,13 +11,19 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+_LONGEST_HOLD_S = 60.0
+
 
 @dataclass(kw_only=True)
 class Receiver:
-    """Takes callbacks, and answers with the statuses it was given, then with 200."""
+    """Takes callbacks, and answers with the statuses it was given, then with 200.
+
+    What comes to a path in `held` is answered only when its event is set.
+    """
 
     port: int = 0
     statuses: list[int] = field(default_factory=list)
+    held: dict[str, threading.Event] = field(default_factory=dict)
     got: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
 
     @property
@@ -36,6 +42,8 @@ def receiver() -> Iterator[Receiver]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             it.got.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+            if self.path in it.held:
+                it.held[self.path].wait(_LONGEST_HOLD_S)
             status = it.statuses.pop(0) if it.statuses else 200
             self.send_response(status)
             if status == 302:

@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from services.jobs.callback_http import CallbackHttp, callback_http
+from slipway.callback_http import CallbackHttp, callback_http
 from slipway.callback_urls import policy_of
 from slipway.errors import Denied, Unavailable
-from tests.jobs.receiver import Receiver, receiver
+from tests.receiver import Receiver, receiver
 from tests.service_process import free_port
 
 

@@ -1,0 +1,163 @@
+"""What stands in for the rollout service in the tests of the commands."""
+
+import threading
+from typing import Any
+
+import grpc
+from typer.testing import CliRunner, Result
+
+from slipway.cli.main import build_app
+from slipway.v1 import (
+    notices_pb2,
+    notices_pb2_grpc,
+    operators_pb2,
+    operators_pb2_grpc,
+    rollout_pb2,
+    rollout_pb2_grpc,
+)
+
+YAML = """
+name: m
+task: binary
+features: [{name: a}]
+label: {name: y, classes: ["0", "1"]}
+"""
+
+
+STEP = rollout_pb2.RolloutStep(
+    rollout_id="r1",
+    index=0,
+    steps=2,
+    kind="canary",
+    dwell_left_s=40,
+    deadline_left_s=3600,
+    closed_by="waits for the approval of 'owner'",
+    approval_role="owner",
+    outcome="hold",
+    findings=[
+        rollout_pb2.Finding(
+            name="errors",
+            standing="gathering",
+            is_guardrail=True,
+            samples=1204,
+            needed=1600,
+            log_e_harm=0.5,
+            log_harm_limit=3.7,
+            log_e_proof=1.0,
+            log_proof_limit=3.0,
+            text="errors: 1,204 of 1,600 requests",
+        )
+    ],
+)
+
+
+class Rollout(rollout_pb2_grpc.RolloutControlServicer):
+    """Remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.changed = True
+        self.revision = 1
+        self.tokens: list[str] = []
+        self.lock = threading.Lock()
+
+    def _command(self, request: Any, context: Any) -> rollout_pb2.RolloutStatus:
+        metadata = dict(context.invocation_metadata())
+        with self.lock:
+            self.asked.append(request)
+            self.tokens.append(metadata["authorization"])
+        return self.status()
+
+    def status(self) -> rollout_pb2.RolloutStatus:
+        status = rollout_pb2.RolloutStatus(
+            spec=rollout_pb2.ModelSpec(name="m", revision=2, yaml=YAML),
+            state="CANARY",
+            version="2",
+            explanation="canary at 5 %: 41 of 60 rows",
+            promoted=1,
+        )
+        status.routes.epoch = 4
+        status.routes.arms.add(version="2", role="canary", weight_ppm=50_000, digest="d2")
+        status.routes.arms.add(version="1", role="champion", weight_ppm=950_000, digest="d1")
+        status.events.add(
+            version="2",
+            from_state="WARMING",
+            to_state="CANARY",
+            reason="its replicas are ready",
+            rollout_id="r1",
+            seq=2,
+            actor="rollout",
+        )
+        status.step.CopyFrom(STEP)
+        return status
+
+    def ApplySpec(self, request: Any, _context: Any) -> Any:
+        self.asked.append(request)
+        spec = rollout_pb2.ModelSpec(name="m", revision=self.revision)
+        return rollout_pb2.ApplySpecResponse(spec=spec, changed=self.changed)
+
+    def ListModels(self, _request: Any, _context: Any) -> Any:
+        return rollout_pb2.ListModelsResponse(models=["m"])
+
+    def GetStatus(self, request: Any, context: Any) -> Any:
+        if request.model != "m":
+            context.abort(grpc.StatusCode.NOT_FOUND, f"model {request.model!r} is not known; known models: m")
+        return self._command(request, context)
+
+    def StartRollout(self, request: Any, context: Any) -> Any:
+        return self._command(request, context)
+
+    Abort = Rollback = Pause = Resume = Promote = Approve = StartRollout
+
+    def GetReport(self, request: Any, context: Any) -> Any:
+        self._command(request, context)
+        report = rollout_pb2.RolloutReport(
+            model="m", rollout_id="r1", version="2", state="CANARY", spec_revision=2, yaml=YAML
+        )
+        report.events.append(self.status().events[0])
+        return report
+
+
+class Notices(notices_pb2_grpc.RolloutNoticesServicer):
+    """One notice that never arrives."""
+
+    def ListFailedNotices(self, _request: Any, _context: Any) -> Any:
+        failed = notices_pb2.FailedNotice(
+            id="m/2/0",
+            kind="step",
+            receiver="https://chat.example.com",
+            state="GIVEN_UP",
+            tries=12,
+            reason="the receiver answered 500",
+        )
+        return notices_pb2.ListFailedNoticesResponse(notices=[failed])
+
+    def GetNoticeSecret(self, request: Any, _context: Any) -> Any:
+        return notices_pb2.NoticeSecret(secret=f"whsec_{request.model}")
+
+
+class Operators(operators_pb2_grpc.OperatorAdminServicer):
+    """Remembers what it was asked, in the list of the other stand-in."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._asked = rollout.asked
+
+    def AddOperator(self, request: Any, _context: Any) -> Any:
+        self._asked.append(request)
+        info = operators_pb2.OperatorInfo(name=request.name, roles=request.roles, created_by="operator")
+        return operators_pb2.AddOperatorResponse(info=info, token="slo_secret")
+
+    def ListOperators(self, _request: Any, _context: Any) -> Any:
+        revoked = operators_pb2.OperatorInfo(name="bob", roles=["risk"], created_by="operator")
+        revoked.revoked_at.GetCurrentTime()
+        return operators_pb2.ListOperatorsResponse(
+            operators=[operators_pb2.OperatorInfo(name="anna", roles=["owner"]), revoked]
+        )
+
+    def RevokeOperator(self, request: Any, _context: Any) -> Any:
+        self._asked.append(request)
+        return operators_pb2.OperatorInfo(name=request.name, roles=["owner"])
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(build_app(list(arguments)), list(arguments))
