@@ -23,6 +23,7 @@ from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
 from services.rollout.store import Store
 from slipway import kafka, postgres
+from slipway.callback_urls import CallbackPolicy
 from slipway.clock import SystemClock
 from slipway.outbox import Relay
 from slipway.ports import OFFSET_VARIABLE, ports
@@ -127,7 +128,13 @@ async def roll_out(site: Site, database: str, *, models: Sequence[str]) -> list[
 
 
 async def _canary(control: Control, name: str) -> RouteTable:
-    await apply_spec(control, yaml=spec_of(name), recipe="", actor="load test")
+    await apply_spec(
+        control,
+        yaml=spec_of(name),
+        recipe="",
+        actor="load test",
+        receivers=CallbackPolicy(prefixes=(), private_networks=()),
+    )
     profile = _profile()
     for version in ("1", "2"):
         async with control.locked(name) as model:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from services.rollout.candidate_sql import end_waiting, write_candidate
 from services.rollout.chronicle import point_of, with_point
 from services.rollout.domain import tally as tallies
 from services.rollout.domain.finding import Finding
@@ -21,7 +22,7 @@ from services.rollout.notice_store import write_notices
 from services.rollout.notices import rows_of_entry
 from services.rollout.reporting import report, report_gauges
 from services.rollout.rows import Candidate, SpecRow
-from services.rollout.store import Store, Writer, end_waiting, write_candidate, write_entry
+from services.rollout.store import Store, Writer, write_entry
 from services.rollout.unsaved import Unsaved
 from slipway import outbox, spec
 from slipway.clock import Clock

@@ -69,14 +69,22 @@ class Answer(NamedTuple):
     Attributes:
         texts: The answered class of each row; empty for regressors.
         has_abstained: Whether a row abstained; None where the version has no such output.
+        fault: Why there is no usable answer, in words.
     """
 
     classes: Classes = ()
     texts: tuple[str, ...] = ()
     has_abstained: bool | None = None
+    fault: str = ""
 
 
 NO_ANSWER: Final = Answer()
+_FAULT_CHARACTERS: Final = 200
+
+
+def without_answer(fault: str) -> Answer:
+    """Nothing that could be used, and why."""
+    return Answer(fault=fault[:_FAULT_CHARACTERS])
 
 
 class Answers:
@@ -115,25 +123,25 @@ class Answers:
             latency_s=to_latency_s(context.latency_s),
             flags=len(message.flags) if isinstance(message, ServedView) else 0,
             has_abstained=answer.has_abstained,
+            fault=answer.fault,
         )
 
     def _judge(self, message: Any) -> tuple[Outcome, Answer]:
         if isinstance(message, _ABOUT_RECORDS):
             return "ignored", NO_ANSWER  # the version did its work
         if isinstance(message, PredictionFailed):
-            return ("ignored" if message.code in _IGNORED_CODES else "failed"), NO_ANSWER
+            outcome: Outcome = "ignored" if message.code in _IGNORED_CODES else "failed"
+            return outcome, without_answer(f"{message.code}: {message.message}")
         context = message.context
         if context.degraded:
-            return (
-                "failed",
-                NO_ANSWER,
-            )  # something else answered, because the version that was meant could not
+            # Something else answered, because the version that was meant could not.
+            return "failed", without_answer(f"{context.degraded} answered in its place")
         try:
             answer = self.read_outputs(message.payload)
         except DecodeError as error:
             raise InvalidInput(f"prediction {context.prediction_id!r}: not a Payload: {error}") from error
-        except InvalidInput:
-            return "malformed", NO_ANSWER
+        except InvalidInput as error:
+            return "malformed", without_answer(str(error))
         # How soon the cache answers, or how late, says nothing about the version.
         is_slow = not context.cache and context.latency_s > self._max_latency_s
         return ("slow" if is_slow else "good"), answer

@@ -144,6 +144,7 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
             return rollout_pb2.ListModelsResponse(models=self._control.names)
 
     async def _status(self, name: str, *, events: int = 1) -> rollout_pb2.RolloutStatus:
-        newest = await self._control.store.load_events(name, limit=events) if events else []
         async with self._control.locked(name) as model:
+            # Under the lock: the events must not be older than the state beside them.
+            newest = await self._control.store.load_events(name, limit=events) if events else []
             return status_of(self._control, model, newest)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from aiokafka import ConsumerRecord
 
 from services.rollout.domain.shadow import Answered, ShadowSeen
-from services.rollout.records import NO_ANSWER, Answer, Answers, to_latency_s
+from services.rollout.records import Answer, Answers, to_latency_s, without_answer
 from slipway.errors import InvalidInput
 from slipway.kafka_records import Narrow
 from slipway.spec import Spec
@@ -14,7 +14,6 @@ from slipway.topics import SHADOW_PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionShadowed
 
 _RECORDS: Final = Narrow({PredictionShadowed: PredictionShadowed})
-_REASON_CHARACTERS: Final = 300
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +49,7 @@ class ShadowAnswers:
         """What one record says."""
         message = record.message
         context = message.context
-        outcome, answer, reason = self._judge(message)
+        outcome, answer = self._judge(message)
         given = tuple(message.served) if len(message.served) == len(answer.texts) else ()
         return ShadowSeen(
             source=f"{SHADOW_PREDICTIONS.name}/{record.partition}",
@@ -66,14 +65,14 @@ class ShadowAnswers:
             answers=answer.texts,
             unit=context.unit,
             is_pinned=context.pinned,
-            reason=reason,
+            reason=answer.fault,
         )
 
-    def _judge(self, message: PredictionShadowed) -> tuple[Answered, Answer, str]:
+    def _judge(self, message: PredictionShadowed) -> tuple[Answered, Answer]:
         if message.code:
-            return "failed", NO_ANSWER, f"{message.code}: {message.message}"[:_REASON_CHARACTERS]
+            return "failed", without_answer(f"{message.code}: {message.message}")
         try:
             answer = self._answers.read_outputs(message.payload.SerializeToString())
         except InvalidInput as error:
-            return "malformed", NO_ANSWER, str(error)[:_REASON_CHARACTERS]
-        return ("slow" if message.latency_s > self._max_latency_s else "good"), answer, ""
+            return "malformed", without_answer(str(error))
+        return ("slow" if message.latency_s > self._max_latency_s else "good"), answer

@@ -279,7 +279,7 @@ async def test_a_history_is_kept_with_each_move(it: Bench) -> None:
     )
     assert (rows[0]["step"], rows[-1]["step"], rows[-1]["weight_ppm"]) == (-1, 0, 500_000)
     names = [each["name"] for each in orjson.loads(rows[-1]["findings"])]
-    assert names == ["wrong", "errors", "sample ratio", "label coverage"]
+    assert names == ["health", "wrong", "errors", "sample ratio", "label coverage"]
     report = await reported(it)
     assert (report.version, report.champion_version, report.state) == ("2", "1", "ABORTED")
     assert [event.to_state for event in report.events] == ["WARMING", "CANARY", "ABORTED"]

@@ -6,6 +6,7 @@ def test_a_replay_waits_for_the_loop_and_for_nobody_else() -> None:
     assert waited["predictions"] == ("feedback", "drift_detection", "rollout")
     assert set(waited) == {
         "predictions",
+        "shadow_predictions",
         "feedback",
         "labels",
         "drift_blocks",

@@ -11,7 +11,11 @@ from services.rollout.domain.observation import Observation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArmTally:
-    """Counts of one version since the rollout began."""
+    """Counts of one version since the rollout began.
+
+    Attributes:
+        fault: Of its latest request without a usable answer, in words.
+    """
 
     requests: int = 0
     rows: int = 0
@@ -19,6 +23,7 @@ class ArmTally:
     slow: int = 0
     malformed: int = 0
     classes: tuple[tuple[str, int], ...] = ()
+    fault: str = ""
 
     @property
     def broken(self) -> int:
@@ -48,6 +53,7 @@ def count(arm: ArmTally, observation: Observation) -> ArmTally:
         slow=arm.slow + (outcome == "slow"),
         malformed=arm.malformed + (outcome == "malformed"),
         classes=_add_classes(classes, dict(observation.classes)) if observation.classes else classes,
+        fault=observation.fault or arm.fault,
     )
 
 

@@ -40,14 +40,18 @@ def _harms(tally: Tally, *, alpha: float, classes: int) -> Iterator[str]:
 
 def _harm_of_arm(arm: ArmTally, champion: ArmTally, log_ratios: LogRatios, *, alpha: float) -> str:
     if arm.requests >= ONLY_FAILURES and arm.broken == arm.requests:
-        return f"every one of its {arm.requests} requests failed ({counts_text(arm)})"
+        return f"every one of its {arm.requests} requests failed ({_faults_text(arm)})"
     e_value = evidence.e_value(log_ratios)
     if e_value < 1 / alpha:
         return ""
     return (
-        f"{counts_text(arm)}, beside the champion's {counts_text(champion)}: "
+        f"{_faults_text(arm)}, beside the champion's {counts_text(champion)}: "
         f"e-value {e_value:.3g} reached {1 / alpha:g}"
     )
+
+
+def _faults_text(arm: ArmTally) -> str:
+    return f"{counts_text(arm)}, the last one: {arm.fault}" if arm.fault else counts_text(arm)
 
 
 def harm_of_bake(tally: Tally, *, alpha: float) -> str:
@@ -55,7 +59,7 @@ def harm_of_bake(tally: Tally, *, alpha: float) -> str:
     if tally.bake_e_value < 1 / alpha:
         return ""
     return (
-        f"{counts_text(tally.canary)}: more than the tolerated {tally.baseline:.1%} failures "
+        f"{_faults_text(tally.canary)}: more than the tolerated {tally.baseline:.1%} failures "
         f"or {TOLERATED_SLOW_SHARE:.0%} slow seconds, "
         f"e-value {tally.bake_e_value:.3g} reached {1 / alpha:g}"
     )

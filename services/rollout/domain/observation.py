@@ -22,6 +22,7 @@ class Observation:
         is_pinned: The caller chose the arm: no chance assigned it, so it proves nothing.
         flags: How many values of the inputs were outside of what the spec declares.
         has_abstained: Whether a row of it abstained; None where the version cannot.
+        fault: Why it failed or is malformed, in words.
     """
 
     source: str
@@ -39,3 +40,4 @@ class Observation:
     latency_s: float = 0.0
     flags: int = 0
     has_abstained: bool | None = None
+    fault: str = ""

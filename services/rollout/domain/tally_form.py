@@ -118,6 +118,7 @@ def _arm(arm: ArmTally) -> dict[str, Any]:
         "slow": arm.slow,
         "malformed": arm.malformed,
         "classes": arm.classes,
+        "fault": arm.fault,
     }
 
 
