@@ -28,6 +28,9 @@ def register(
     ] = "",
     version_note: Annotated[str, typer.Option("--version-note", help="What is new about it.")] = "",
     no_rollout: Annotated[bool, typer.Option("--no-rollout", help="Only register it.")] = False,
+    no_follow: Annotated[
+        bool, typer.Option("--no-follow", help="Start the rollout and do not wait for its end.")
+    ] = False,
     json_out: Json = False,
 ) -> None:
     """Check an ONNX model against its spec, register it with its profile, and roll it out.
@@ -40,9 +43,12 @@ def register(
         slipway register cancer model.onnx --sample train.parquet
 
         slipway register cancer model.onnx --sample train.csv.gz --target diagnosis --no-rollout
+
+        slipway register cancer model.onnx --sample train.csv.gz --no-follow && slipway rollout watch cancer
     """
+    until = "REGISTERED" if no_rollout else "STARTED" if no_follow else "SERVES"
     work = _register(
-        model, onnx, sample=sample, target=target, note=version_note, only=no_rollout, json_out=json_out
+        model, onnx, sample=sample, target=target, note=version_note, until=until, json_out=json_out
     )
     try:
         asyncio.run(work)
@@ -52,7 +58,7 @@ def register(
 
 
 async def _register(
-    model: str, onnx: Path, *, sample: Path, target: str, note: str, only: bool, json_out: bool
+    model: str, onnx: Path, *, sample: Path, target: str, note: str, until: str, json_out: bool
 ) -> None:
     plane = ControlPlane()
     status = await plane.status(model)
@@ -66,13 +72,13 @@ async def _register(
     _TALK.print(f"{onnx.name} fits the spec; {examined.summary}")
     registered = await asyncio.to_thread(_store, plane, examined, model=model, tenant=status.spec.tenant)
     _TALK.print(f"registered as version [bold]{registered.version}[/], digest {registered.digest[:12]}")
-    state = "REGISTERED"
-    if not only:
-        state = await _roll_out(plane, registered, note=note)
+    if until != "REGISTERED":
+        await _start(plane, registered, note=note)
+    state = await _follow(plane, registered) if until == "SERVES" else until
     if json_out:
         report = {"model": model, "version": registered.version, "digest": registered.digest, "state": state}
         typer.echo(orjson.dumps({**report, "metrics": examined.metrics}, option=orjson.OPT_INDENT_2).decode())
-    if state not in ("REGISTERED", "SERVES"):
+    if state != until:
         raise typer.Exit(1)
 
 
@@ -83,8 +89,7 @@ def _store(plane: ControlPlane, examined: NotebookModel, *, model: str, tenant: 
     )
 
 
-async def _roll_out(plane: ControlPlane, registered: RegisteredVersion, *, note: str) -> str:
-    """Start the rollout and show it until it ends; returns SERVES or the state it ended in."""
+async def _start(plane: ControlPlane, registered: RegisteredVersion, *, note: str) -> None:
     request = rollout_pb2.StartRolloutRequest(
         model=registered.model,
         version=registered.version,
@@ -93,6 +98,11 @@ async def _roll_out(plane: ControlPlane, registered: RegisteredVersion, *, note:
         reason=note or "registered by hand",
     )
     await plane.rollout(lambda stub, how: stub.StartRollout(request, **how))
+    _TALK.print(f"its rollout has begun; `slipway rollout watch {registered.model}` follows it")
+
+
+async def _follow(plane: ControlPlane, registered: RegisteredVersion) -> str:
+    """Show the rollout until it ends; returns SERVES or the state it ended in."""
     with _TALK.status("starting") as view:
         last = await plane.follow(
             registered.model,

@@ -15,6 +15,13 @@ def _harm(tally: Tally, *, classes: int = 2) -> str:
     return harm_of_arms(tally, alpha=0.05, classes=classes)
 
 
+def test_what_failed_is_told_in_its_own_words() -> None:
+    broken = ArmTally(requests=5, failed=5, fault="INTERNAL: NaN in 'probabilities'")
+    assert _harm(Tally(canary=broken)).endswith(
+        "in 5 requests, the last one: INTERNAL: NaN in 'probabilities')"
+    )
+
+
 def test_five_failures_of_five_need_no_statistics() -> None:
     # at a share of 90 % failures of the canary are hardly evidence against chance
     four, five = (Tally(canary=ArmTally(requests=n, failed=n)) for n in (4, 5))
