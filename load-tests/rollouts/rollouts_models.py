@@ -22,7 +22,7 @@ SPEC: Final = """name: {name}
 task: binary
 features: [{features}]
 label: {{name: y, classes: ["0", "1"]}}
-serving: {{timeout_ms: 10000}}
+serving: {{timeout_ms: 10000, fallback: [previous_version]}}
 retraining: {{automatic: false}}
 rollout: {{steps: [{steps}], bake_rows: {bake_rows}, max_latency_ms: 60000}}
 """

@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 SNAPSHOT: Final = "directory.snapshot"
 INFERENCE: Final = "inference"
 _READY: Final = "READY"
+_DRAINING: Final = "DRAINING"
 _STREAM_S: Final = 300.0  # a stream is renewed now and then, so that a half-dead one cannot last
 _FIRST_RETRY_S: Final = 0.2
 _LAST_RETRY_S: Final = 2.0
@@ -42,12 +43,17 @@ class Directory:
         return (arm.upstream,) if arm.upstream else ()
 
     def apply(self, directory: EndpointDirectory) -> None:
-        """Take a whole directory in place of the last one."""
+        """Take a whole directory in place of the last one.
+
+        A version that drains still answers, and has to: the directory may say so before the new routes are
+        here, and requests that were routed before wait in its lane.
+        """
         self._directory = directory
         self._targets = {
             (entry.model, entry.version): tuple(entry.targets)
+            for state in (_DRAINING, _READY)  # of two digests with one number the one that stays wins
             for entry in directory.versions
-            if entry.state == _READY and entry.targets
+            if entry.state == state and entry.targets
         }
         metrics.DIRECTORY_EPOCH.set(directory.epoch)
         self.changes.notify()

@@ -15,12 +15,28 @@ def listed(*entries: tuple[str, str, list[str]]) -> EndpointDirectory:
     return EndpointDirectory(epoch=1, versions=versions)
 
 
-def test_only_ready_versions_have_targets() -> None:
+def test_a_version_that_loads_has_no_targets() -> None:
     directory = Directory()
     directory.apply(listed(("1", "READY", ["a:1", "a:2"]), ("2", "LOADING", ["a:3"]), ("3", "READY", [])))
     found = [directory.targets("m", arm(v)) for v in "1234"]
     assert found == [("a:1", "a:2"), (), (), ()]
     assert directory.targets("n", arm("1")) == ()
+
+
+def test_a_version_that_drains_still_answers() -> None:
+    directory = Directory()
+    directory.apply(listed(("1", "DRAINING", ["a:1"])))
+    assert directory.targets("m", arm("1")) == ("a:1",)
+
+
+def test_of_two_versions_with_one_number_the_one_that_stays_answers() -> None:
+    directory = Directory()
+    for entries in (
+        (("1", "READY", ["a:2"]), ("1", "DRAINING", ["a:1"])),
+        (("1", "DRAINING", ["a:1"]), ("1", "READY", ["a:2"])),
+    ):
+        directory.apply(listed(*entries))
+        assert directory.targets("m", arm("1")) == ("a:2",)
 
 
 def test_an_arm_may_name_its_server() -> None:
