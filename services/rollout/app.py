@@ -21,7 +21,7 @@ from services.rollout.notice_store import NoticeStore
 from services.rollout.operator_book import OperatorBook
 from services.rollout.operator_rpc import OperatorAdmin, RolloutNotices
 from services.rollout.operator_store import OperatorStore
-from services.rollout.reconcile import reconcile
+from services.rollout.reconcile import Reconciliation
 from services.rollout.rpc import RolloutControl
 from services.rollout.settings import Settings
 from services.rollout.store import Store
@@ -57,7 +57,7 @@ async def build(process: Process, settings: Settings) -> None:
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
     loops = [loop(control, producer, settings) for loop in _CONSUMERS]
     work: list[Loop] = [
-        partial(reconcile, control, settings.kafka_bootstrap),
+        Reconciliation(control, settings.kafka_bootstrap, every_s=settings.reconcile_s).run,
         *(loop.run for loop in loops),
         partial(ripen, control),
         Driver(control, directory, registry).run,

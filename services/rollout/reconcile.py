@@ -1,7 +1,8 @@
-"""After a start: what Kafka says is compared with what the log says, and the log wins."""
+"""What Kafka says is compared with what the log says, after a start and now and then; the log wins."""
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Any
 
 from services.rollout import metrics
@@ -18,18 +19,45 @@ from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 log = logging.getLogger(__name__)
 
 
-async def reconcile(control: Control, bootstrap: str, stop: asyncio.Event) -> None:
-    """Publish again what is missing or differs; a table that is ahead of the log is overtaken."""
-    names = control.names  # a model that comes later publishes what it has itself
-    specs: dict[str, ModelSpec] = await _read_topic(bootstrap, topics.MODEL_SPECS.name, stop=stop)
-    tables: dict[str, RouteTable] = await _read_topic(bootstrap, topics.ROUTES.name, stop=stop)
-    if stop.is_set():
-        return
-    for name in names:
-        async with control.locked(name) as model:
-            await _reconcile_spec(control, model, specs.get(name))
-            await _reconcile_routes(control, model, tables.get(name))
-    control.relay.wake()
+class Reconciliation:
+    """Compares both compacted topics with the log.
+
+    A former leader that was asleep in mid-publication may publish an old table when it wakes. Gateways that
+    run pass over it, but one that starts without a snapshot would take it: so looking once is not enough.
+
+    Args:
+        every_s: Between two looks. What changed later than that is on its way and not looked at.
+    """
+
+    def __init__(self, control: Control, bootstrap: str, *, every_s: float) -> None:
+        self._control = control
+        self._bootstrap = bootstrap
+        self._every_s = every_s
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look at once, and then again and again until `stop` is set."""
+        await self._look(stop, settled_s=0.0)
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._every_s):
+                    await stop.wait()
+            await self._look(stop, settled_s=self._every_s)
+
+    async def _look(self, stop: asyncio.Event, *, settled_s: float) -> None:
+        """Publish again what is missing or differs; a table that is ahead of the log is overtaken."""
+        before_s = self._control.clock.now_s() - settled_s
+        names = self._control.names  # a model that comes later publishes what it has itself
+        specs: dict[str, ModelSpec] = await _read_topic(self._bootstrap, topics.MODEL_SPECS.name, stop=stop)
+        tables: dict[str, RouteTable] = await _read_topic(self._bootstrap, topics.ROUTES.name, stop=stop)
+        if stop.is_set():
+            return
+        for name in names:
+            async with self._control.locked(name) as model:
+                if model.row.applied_at_s <= before_s:
+                    await _reconcile_spec(self._control, model, specs.get(name))
+                if model.last is not None and model.last.at_s <= before_s:
+                    await _reconcile_routes(self._control, model, tables.get(name))
+        self._control.relay.wake()
 
 
 async def _reconcile_spec(control: Control, model: Model, published: ModelSpec | None) -> None:

@@ -19,6 +19,7 @@ class Settings(ServiceSettings):
     mlflow_url: str
     inference_target: str
     lease_s: float = 3.0
+    reconcile_s: float = 60.0
     consumer_group: str = "slipway.rollout"
     callback_allow: str = ""
     callback_private_networks: str = ""

@@ -27,7 +27,7 @@ MIGRATIONS = Path(__file__).resolve().parents[2] / "services" / "rollout" / "mig
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    with bench.rollout_service(tmp_path_factory.mktemp("rollout")) as it:
+    with bench.rollout_service(tmp_path_factory.mktemp("rollout"), SLIPWAY_RECONCILE_S="1") as it:
         it.start()
         it.wait_ready()
         yield it
@@ -327,3 +327,21 @@ async def test_routes_that_vanished_from_kafka_are_published_again(it: Bench) ->
     await asyncio.to_thread(it.service.wait_ready)
     table = await it.published(1001)
     assert roles(table) == {"1": ("champion", 1_000_000)}
+
+
+async def test_an_old_table_that_comes_late_is_followed_by_the_one_in_force(it: Bench) -> None:
+    """As a former leader publishes it that was asleep in mid-publication."""
+    done = await it.promote_first()
+    in_force = await it.published(done.routes.epoch)
+    it.tables.clear()
+    old = RouteTable()
+    old.CopyFrom(in_force)
+    old.epoch -= 1
+    await it.put_routes(old)
+
+    async def is_mended() -> bool:
+        await it.collect()
+        return bool(it.tables) and it.tables[-1] == in_force
+
+    await until("the table in force to be the last one", is_mended)
+    assert (await it.status()).events[0].seq == done.events[0].seq

@@ -215,6 +215,10 @@ class Bench:
         out = envelope.encode(topic, message, key=key, event_id=new_id(), source="test")
         await self.producer.send_and_wait(topic, out.value, key=key.encode(), headers=list(out.headers))
 
+    async def put_routes(self, table: rollout_pb2.RouteTable) -> None:
+        """A route table as somebody else publishes it."""
+        await self._publish("routes", table, key=self.model)
+
     async def collect(self) -> None:
         """Read what is new in the topics that rollout writes."""
         for records in (await self.reader.getmany(timeout_ms=50)).values():
