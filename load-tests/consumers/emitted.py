@@ -12,12 +12,12 @@ from typing import Final
 import numpy as np
 
 from services.gateway.catalog import Catalog, Model
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput, InputTensor, check_inputs
 from services.gateway.domain.routing import choose
 from services.gateway.records import Prediction, served
 from services.gateway.spool import Spool
+from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.kafka import Producer
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
@@ -25,7 +25,8 @@ from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 FEATURES: Final = tuple(f"feature_{number:02d}" for number in range(30))
 MODELS: Final = ("loans", "claims", "churn")
 _CALLERS: Final = tuple(
-    ApiKey(key_id=name, principal=name, tenant="default", mac=b"") for name in ("branch", "web", "batch")
+    Caller(principal=name, tenant="default", roles=("app",), method="api_key", credential_id=name)
+    for name in ("branch", "web", "batch")
 )
 # One request in ten carries several rows, one in ten the client's own key, one in twenty lay in the cache.
 _MANY_ROWS, _MANY_ROWS_SHARE, _KEYED_SHARE, _CACHED_SHARE = 4, 0.1, 0.1, 0.05
