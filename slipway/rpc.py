@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from math import ceil
 from typing import Any, Final
 
@@ -16,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 
 from slipway import errors
 from slipway.errors import SlipwayError
+from slipway.identity.caller import STACK_OPERATOR, Caller
 
 log = logging.getLogger(__name__)
 
@@ -72,19 +72,10 @@ def translating(what: str) -> Iterator[None]:
         raise kind(f"{what}: {error.details()}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Operator:
-    """Who calls, and what he may sign for."""
-
-    name: str
-    roles: tuple[str, ...]
+_CALLER: Final[ContextVar[Caller]] = ContextVar("slipway_rpc_caller")
 
 
-STACK_OPERATOR: Final = Operator(name="operator", roles=("admin",))
-_CALLER: Final[ContextVar[Operator]] = ContextVar("slipway_rpc_caller")
-
-
-def caller(_context: Any) -> Operator:
+def caller(_context: Any) -> Caller:
     """Who makes the call that is being answered; each call has a task, and so a variable, of its own.
 
     Raises:
@@ -108,7 +99,7 @@ class OperatorToken(grpc.aio.ServerInterceptor):
         token: str,
         *,
         also_open: tuple[str, ...] = (),
-        named: Callable[[str], Operator | None] = lambda _: None,
+        named: Callable[[str], Caller | None] = lambda _: None,
     ) -> None:
         self._expected = token.encode()
         self._open = _OPEN_SERVICES + also_open
@@ -135,7 +126,7 @@ class OperatorToken(grpc.aio.ServerInterceptor):
         _CALLER.set(operator)
         return await continuation(details)
 
-    def _identify(self, given: str) -> Operator | None:
+    def _identify(self, given: str) -> Caller | None:
         scheme, _, token = given.partition(" ")
         if scheme != "Bearer":
             return None

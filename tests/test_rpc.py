@@ -9,10 +9,11 @@ import pytest
 
 from slipway import rpc
 from slipway.errors import Unauthenticated
-from slipway.rpc import Operator, OperatorToken, RpcServer, caller, operator_metadata
+from slipway.identity.caller import Caller
+from slipway.rpc import OperatorToken, RpcServer, caller, operator_metadata
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
 
-ANNA = Operator(name="anna", roles=("owner",))
+ANNA = Caller(principal="anna", tenant="default", roles=("owner",), method="operator")
 
 
 class WhoAmI(rollout_pb2_grpc.RolloutControlServicer):
@@ -20,11 +21,11 @@ class WhoAmI(rollout_pb2_grpc.RolloutControlServicer):
 
     async def ListModels(self, _request: Any, context: Any) -> Any:
         who = caller(context)
-        return rollout_pb2.ListModelsResponse(models=[who.name, *who.roles])
+        return rollout_pb2.ListModelsResponse(models=[who.principal, *who.roles])
 
 
 @pytest.fixture
-async def known() -> AsyncIterator[tuple[dict[str, Operator], Any]]:
+async def known() -> AsyncIterator[tuple[dict[str, Caller], Any]]:
     """Operators by token, and a stub of a server that knows them."""
     operators = {"slo_anna": ANNA}
     server = RpcServer(interceptors=(OperatorToken("stack", named=operators.get),))

@@ -25,6 +25,7 @@ from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
+from services.gateway.intake import Intake
 from services.gateway.job_parts import add_jobs
 from services.gateway.key_sync import KNOWN_TO_ALL_S, KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
@@ -229,7 +230,7 @@ def _predictions(
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
     return Predictions(
-        known.catalog,
+        Intake(known.catalog, recording, clock=clock),
         known.keyring,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,

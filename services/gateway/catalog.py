@@ -9,7 +9,6 @@ from google.protobuf.message import DecodeError, Message
 
 from services.gateway import metrics
 from services.gateway.changes import Changes
-from services.gateway.domain.api_keys import DEFAULT_TENANT
 from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import Contract, contract_of
 from services.gateway.domain.framing import frame
@@ -18,6 +17,7 @@ from services.gateway.record_form import RecordForm
 from services.gateway.snapshots import read_messages
 from slipway import profiles
 from slipway.errors import NotFound
+from slipway.identity.caller import DEFAULT_TENANT
 from slipway.spec import parse
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 

@@ -8,11 +8,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway import wire
 from services.gateway.domain import priorities
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.job_options import JobOptions
 from services.gateway.handlers.jobs import JobDoor
 from services.gateway.handlers.predict import Predictions
 from slipway.errors import SlipwayError, Unavailable
+from slipway.identity.caller import APP, Caller
 from slipway.job_terms import HIGH
 from slipway.rpc import aborting, status_of
 from slipway.v1 import jobs_pb2
@@ -62,7 +62,7 @@ class AsyncInferenceService(AsyncInferenceServicer):
             return jobs_pb2.CallbackSecret(secret=await self._door.callback_secret(self._caller(context)))
         return None
 
-    def _caller(self, context: Any) -> ApiKey:
+    def _caller(self, context: Any) -> Caller:
         return self._door.identify(self._api_key_of(context.invocation_metadata()))
 
 
@@ -81,7 +81,7 @@ class TrustedInferenceService(TrustedInferenceServicer):
             if missing := self._not_ready():
                 # Before the specs are known, every model would seem to be unknown for good.
                 raise Unavailable(f"the gateway still waits for {', '.join(missing)}")
-        caller = ApiKey(key_id="", principal=request.principal, tenant=request.tenant, mac=b"")
+        caller = Caller(principal=request.principal, tenant=request.tenant, roles=(APP,), method="service")
         try:
             call = replace(
                 wire.read_call(request.request),

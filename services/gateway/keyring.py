@@ -8,8 +8,9 @@ import orjson
 
 from services.gateway import metrics
 from services.gateway.changes import Changes
-from services.gateway.domain.api_keys import ApiKey, identify
+from services.gateway.domain.api_keys import ApiKey, caller_of, identify
 from slipway.errors import Unauthenticated
+from slipway.identity.caller import Caller
 
 SNAPSHOT: Final = "keys.json"
 
@@ -22,10 +23,10 @@ class KeyRing:
         self.changes = Changes()
         self.is_loaded = False
         self._keys: dict[str, ApiKey] = {}
-        self._recognised: dict[str, ApiKey] = {}  # by the key's whole text, so that its HMAC is made once
+        self._recognised: dict[str, Caller] = {}  # by the key's whole text, so that its HMAC is made once
 
-    def identify(self, text: str) -> ApiKey:
-        """Find the key that `text` is.
+    def identify(self, text: str) -> Caller:
+        """Find whom the key that `text` is stands for.
 
         Raises:
             Unauthenticated: It is none.
@@ -35,8 +36,8 @@ class KeyRing:
             return known
         if not self.is_loaded:
             raise Unauthenticated("no API keys are loaded yet: the gateway waits for PostgreSQL")
-        key = self._recognised[text] = identify(text, self._keys, pepper=self.pepper)
-        return key
+        caller = self._recognised[text] = caller_of(identify(text, self._keys, pepper=self.pepper))
+        return caller
 
     def replace(self, keys: Iterable[ApiKey]) -> None:
         """Put these keys in place of all others."""

@@ -7,7 +7,6 @@ from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput
 from services.gateway.domain.coding import encode as encode_bins
@@ -16,6 +15,7 @@ from services.gateway.domain.routing import Arm
 from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
 from slipway.envelope import Outgoing, attributes, encode
+from slipway.identity.caller import Caller
 from slipway.topics import PREDICTIONS, SHADOW_PREDICTIONS
 from slipway.v1.predictions_pb2 import (
     PredictionContext,
@@ -37,7 +37,7 @@ class Prediction:
     """Who asked whom for what."""
 
     prediction_id: str
-    caller: ApiKey
+    caller: Caller
     arm: Arm
     form: RecordForm
     contract: Contract

@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from slipway.rpc import STACK_OPERATOR, caller
+from slipway.identity.caller import STACK_OPERATOR
+from slipway.rpc import caller
 
 
 def actor_of(context: Any, said: str) -> str:
     """A named operator's name; whoever holds the stack's token may say another."""
     who = caller(context)
-    return said or who.name if who == STACK_OPERATOR else who.name
+    return said or who.principal if who == STACK_OPERATOR else who.principal

@@ -9,7 +9,7 @@ from services.rollout.domain.operator import TOKEN_PREFIX, check_operator, diges
 from services.rollout.operator_store import OperatorRow, OperatorStore, names_with_roles
 from slipway.clock import Clock
 from slipway.errors import Conflict, SlipwayError
-from slipway.rpc import Operator
+from slipway.identity.caller import DEFAULT_TENANT, Caller
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +43,11 @@ class OperatorBook:
         """Take what the table says."""
         self._active = {row.token_sha256: row for row in await self._store.load_active()}
 
-    def identify(self, token: str) -> Operator | None:
+    def identify(self, token: str) -> Caller | None:
         """Whom a token belongs to; None: nobody, or nobody any more."""
         # The key is a digest: how long the look-up takes tells nothing about a token.
         row = self._active.get(digest_of(token)) if token.startswith(TOKEN_PREFIX) else None
-        return None if row is None else Operator(name=row.name, roles=row.roles)
+        return None if row is None else _caller_of(row)
 
     def who_could(self, role: str) -> str:
         """Who carries a role, in words."""
@@ -90,3 +90,7 @@ class OperatorBook:
         row = await self._store.revoke(name, now_s=self._clock.now_s())
         await self.read()
         return row
+
+
+def _caller_of(row: OperatorRow) -> Caller:
+    return Caller(principal=row.name, tenant=DEFAULT_TENANT, roles=row.roles, method="operator")

@@ -9,7 +9,8 @@ from services.rollout.notice_store import NoticeRow, NoticeStore
 from services.rollout.operator_book import OperatorBook
 from services.rollout.operator_store import OperatorRow
 from slipway import webhook
-from slipway.rpc import Operator, aborting, caller
+from slipway.identity.caller import Caller
+from slipway.rpc import aborting, caller
 from slipway.v1 import notices_pb2, notices_pb2_grpc, operators_pb2, operators_pb2_grpc
 
 
@@ -23,7 +24,7 @@ class OperatorAdmin(operators_pb2_grpc.OperatorAdminServicer):
         """Make an operator and show his token, this once."""
         async with aborting(context):
             admin = _admin(context)
-            row, token = await self._book.add(request.name, list(request.roles), actor=admin.name)
+            row, token = await self._book.add(request.name, list(request.roles), actor=admin.principal)
             return operators_pb2.AddOperatorResponse(info=_info(row), token=token)
 
     async def ListOperators(self, _request: operators_pb2.ListOperatorsRequest, context: Any) -> Any:
@@ -64,9 +65,9 @@ class RolloutNotices(notices_pb2_grpc.RolloutNoticesServicer):
             return notices_pb2.NoticeSecret(secret=webhook.text_of(secret))
 
 
-def _admin(context: Any) -> Operator:
+def _admin(context: Any) -> Caller:
     who = caller(context)
-    check_is_admin(who.name, who.roles)
+    check_is_admin(who.principal, who.roles)
     return who
 
 

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from slipway.v1 import tensors_pb2 as slipway_dot_v1_dot_tensors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cslipway/v1/predictions.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/v1/tensors.proto\"\x84\x03\n\x11PredictionContext\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x0b\n\x03\x61rm\x18\x07 \x01(\t\x12\x13\n\x0broute_epoch\x18\x08 \x01(\x04\x12\x0c\n\x04unit\x18\t \x01(\t\x12\x14\n\x0c\x62usiness_key\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12-\n\tserved_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlatency_s\x18\r \x01(\x01\x12\x0c\n\x04rows\x18\x0e \x01(\r\x12\x10\n\x08protocol\x18\x0f \x01(\t\x12\r\n\x05\x63\x61\x63he\x18\x10 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x11 \x01(\t\x12\x18\n\x10intended_version\x18\x13 \x01(\t\x12\x0e\n\x06pinned\x18\x14 \x01(\x08\"\xa6\x01\n\x10PredictionServed\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12$\n\x07payload\x18\x02 \x01(\x0b\x32\x13.slipway.v1.Payload\x12-\n\x0c\x66\x65\x61ture_bins\x18\x03 \x03(\x0b\x32\x17.slipway.v1.FeatureBins\x12\r\n\x05\x66lags\x18\x04 \x03(\t\"a\n\x10PredictionFailed\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"c\n\x12PredictionWithheld\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xc4\x01\n\x15PredictionsUnrecorded\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x04\x12,\n\x08\x66irst_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07last_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\x12PredictionShadowed\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\tlatency_s\x18\x04 \x01(\x01\x12$\n\x07payload\x18\x05 \x01(\x0b\x32\x13.slipway.v1.Payload\x12\x0e\n\x06served\x18\x06 \x03(\t\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cslipway/v1/predictions.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/v1/tensors.proto\"\xda\x03\n\x11PredictionContext\x12\x15\n\rprediction_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\x12\x0e\n\x06\x64igest\x18\x06 \x01(\t\x12\x0b\n\x03\x61rm\x18\x07 \x01(\t\x12\x13\n\x0broute_epoch\x18\x08 \x01(\x04\x12\x0c\n\x04unit\x18\t \x01(\t\x12\x14\n\x0c\x62usiness_key\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12-\n\tserved_at\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tlatency_s\x18\r \x01(\x01\x12\x0c\n\x04rows\x18\x0e \x01(\r\x12\x10\n\x08protocol\x18\x0f \x01(\t\x12\r\n\x05\x63\x61\x63he\x18\x10 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x11 \x01(\t\x12\x18\n\x10intended_version\x18\x13 \x01(\t\x12\x0e\n\x06pinned\x18\x14 \x01(\x08\x12\x13\n\x0b\x61uth_method\x18\x15 \x01(\t\x12\x15\n\rcredential_id\x18\x16 \x01(\t\x12\x13\n\x0bpolicy_hash\x18\x17 \x01(\t\x12\x13\n\x0b\x64\x65\x63ision_id\x18\x18 \x01(\t\"\xfc\x01\n\x10PredictionServed\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12$\n\x07payload\x18\x02 \x01(\x0b\x32\x13.slipway.v1.Payload\x12-\n\x0c\x66\x65\x61ture_bins\x18\x03 \x03(\x0b\x32\x17.slipway.v1.FeatureBins\x12\r\n\x05\x66lags\x18\x04 \x03(\t\x12\x14\n\x0cinput_scores\x18\x05 \x03(\x02\x12\x13\n\x0b\x63onfidences\x18\x06 \x03(\x02\x12\x11\n\tabstained\x18\x07 \x01(\x0c\x12\x16\n\x0e\x64\x65\x66\x65nce_action\x18\x08 \x01(\t\"a\n\x10PredictionFailed\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"c\n\x12PredictionWithheld\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"\xc4\x01\n\x15PredictionsUnrecorded\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x10\n\x08\x61nswered\x18\x02 \x01(\x04\x12\x0e\n\x06\x66\x61iled\x18\x03 \x01(\x04\x12,\n\x08\x66irst_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12+\n\x07last_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\x12PredictionShadowed\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\tlatency_s\x18\x04 \x01(\x01\x12$\n\x07payload\x18\x05 \x01(\x0b\x32\x13.slipway.v1.Payload\x12\x0e\n\x06served\x18\x06 \x03(\t\x12\x0c\n\x04\x63ode\x18\x07 \x01(\t\x12\x0f\n\x07message\x18\x08 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,15 +34,15 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'slipway.v1.predictions_pb2'
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PREDICTIONCONTEXT']._serialized_start=104
-  _globals['_PREDICTIONCONTEXT']._serialized_end=492
-  _globals['_PREDICTIONSERVED']._serialized_start=495
-  _globals['_PREDICTIONSERVED']._serialized_end=661
-  _globals['_PREDICTIONFAILED']._serialized_start=663
-  _globals['_PREDICTIONFAILED']._serialized_end=760
-  _globals['_PREDICTIONWITHHELD']._serialized_start=762
-  _globals['_PREDICTIONWITHHELD']._serialized_end=861
-  _globals['_PREDICTIONSUNRECORDED']._serialized_start=864
-  _globals['_PREDICTIONSUNRECORDED']._serialized_end=1060
-  _globals['_PREDICTIONSHADOWED']._serialized_start=1063
-  _globals['_PREDICTIONSHADOWED']._serialized_end=1268
+  _globals['_PREDICTIONCONTEXT']._serialized_end=578
+  _globals['_PREDICTIONSERVED']._serialized_start=581
+  _globals['_PREDICTIONSERVED']._serialized_end=833
+  _globals['_PREDICTIONFAILED']._serialized_start=835
+  _globals['_PREDICTIONFAILED']._serialized_end=932
+  _globals['_PREDICTIONWITHHELD']._serialized_start=934
+  _globals['_PREDICTIONWITHHELD']._serialized_end=1033
+  _globals['_PREDICTIONSUNRECORDED']._serialized_start=1036
+  _globals['_PREDICTIONSUNRECORDED']._serialized_end=1232
+  _globals['_PREDICTIONSHADOWED']._serialized_start=1235
+  _globals['_PREDICTIONSHADOWED']._serialized_end=1440
 # @@protoc_insertion_point(module_scope)

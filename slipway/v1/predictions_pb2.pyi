@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PredictionContext(_message.Message):
-    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "intended_version", "pinned")
+    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "intended_version", "pinned", "auth_method", "credential_id", "policy_hash", "decision_id")
     PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -31,6 +31,10 @@ class PredictionContext(_message.Message):
     DEGRADED_FIELD_NUMBER: _ClassVar[int]
     INTENDED_VERSION_FIELD_NUMBER: _ClassVar[int]
     PINNED_FIELD_NUMBER: _ClassVar[int]
+    AUTH_METHOD_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
     prediction_id: str
     tenant: str
     principal: str
@@ -50,19 +54,31 @@ class PredictionContext(_message.Message):
     degraded: str
     intended_version: str
     pinned: bool
-    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., intended_version: _Optional[str] = ..., pinned: _Optional[bool] = ...) -> None: ...
+    auth_method: str
+    credential_id: str
+    policy_hash: str
+    decision_id: str
+    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., intended_version: _Optional[str] = ..., pinned: _Optional[bool] = ..., auth_method: _Optional[str] = ..., credential_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., decision_id: _Optional[str] = ...) -> None: ...
 
 class PredictionServed(_message.Message):
-    __slots__ = ("context", "payload", "feature_bins", "flags")
+    __slots__ = ("context", "payload", "feature_bins", "flags", "input_scores", "confidences", "abstained", "defence_action")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     FEATURE_BINS_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SCORES_FIELD_NUMBER: _ClassVar[int]
+    CONFIDENCES_FIELD_NUMBER: _ClassVar[int]
+    ABSTAINED_FIELD_NUMBER: _ClassVar[int]
+    DEFENCE_ACTION_FIELD_NUMBER: _ClassVar[int]
     context: PredictionContext
     payload: _tensors_pb2.Payload
     feature_bins: _containers.RepeatedCompositeFieldContainer[_tensors_pb2.FeatureBins]
     flags: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., payload: _Optional[_Union[_tensors_pb2.Payload, _Mapping]] = ..., feature_bins: _Optional[_Iterable[_Union[_tensors_pb2.FeatureBins, _Mapping]]] = ..., flags: _Optional[_Iterable[str]] = ...) -> None: ...
+    input_scores: _containers.RepeatedScalarFieldContainer[float]
+    confidences: _containers.RepeatedScalarFieldContainer[float]
+    abstained: bytes
+    defence_action: str
+    def __init__(self, context: _Optional[_Union[PredictionContext, _Mapping]] = ..., payload: _Optional[_Union[_tensors_pb2.Payload, _Mapping]] = ..., feature_bins: _Optional[_Iterable[_Union[_tensors_pb2.FeatureBins, _Mapping]]] = ..., flags: _Optional[_Iterable[str]] = ..., input_scores: _Optional[_Iterable[float]] = ..., confidences: _Optional[_Iterable[float]] = ..., abstained: _Optional[bytes] = ..., defence_action: _Optional[str] = ...) -> None: ...
 
 class PredictionFailed(_message.Message):
     __slots__ = ("context", "code", "message")

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from services.gateway.catalog import Model
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.caching import StaleAnswer
 from services.gateway.domain.checks import InputTensor, check_inputs
@@ -18,6 +17,7 @@ from services.gateway.record_form import RecordForm
 from services.gateway.records import Prediction, served
 from slipway.clock import ManualClock
 from slipway.errors import DeadlineExceeded, Overloaded, SlipwayError, Unavailable
+from slipway.identity.caller import Caller
 from slipway.spec import parse
 from slipway.v1.predictions_pb2 import PredictionServed
 
@@ -92,7 +92,7 @@ def model(*fallback: str) -> Model:
 def prediction(of: Model) -> Prediction:
     return Prediction(
         prediction_id="p",
-        caller=ApiKey(key_id="k", tenant="default", principal="me", mac=b""),
+        caller=Caller(principal="me", tenant="default", roles=("app",), method="api_key", credential_id="k"),
         arm=CHAMPION,
         form=of.forms[CHAMPION.version],
         protocol="grpc",

@@ -5,11 +5,11 @@ from typing import Any, cast
 import grpc
 import pytest
 
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.handlers.predict import Predictions
 from services.gateway.job_rpc import TrustedInferenceService
 from services.gateway.wire import Answer, InferCall
 from slipway.errors import Overloaded
+from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from slipway.v1.jobs_pb2 import TrustedInferRequest
@@ -33,9 +33,9 @@ class Context:
 class Pipeline:
     def __init__(self, error: Exception | None = None) -> None:
         self.error = error
-        self.asked: list[tuple[ApiKey, InferCall, float | None]] = []
+        self.asked: list[tuple[Caller, InferCall, float | None]] = []
 
-    async def answer(self, caller: ApiKey, call: InferCall, *, budget_s: float | None) -> Answer:
+    async def answer(self, caller: Caller, call: InferCall, *, budget_s: float | None) -> Answer:
         self.asked.append((caller, call, budget_s))
         if self.error is not None:
             raise self.error

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.checks import InputTensor
 from services.gateway.domain.job_ids import JobOwner
 from services.gateway.domain.job_options import JobOptions, JobRules
@@ -17,23 +16,24 @@ from slipway.callback_urls import policy_of
 from slipway.clock import ManualClock
 from slipway.envelope import decode
 from slipway.errors import InvalidInput, NotFound, Overloaded
+from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.job_terms import LONGEST_TTL_S
 from slipway.oip.open_inference_pb2 import ModelInferRequest
 from slipway.v1.jobs_pb2 import Job, SubmitJobRequest
 
-ANNA = ApiKey(key_id="a", principal="anna", tenant="default", mac=b"")
-BERT = ApiKey(key_id="b", principal="bert", tenant="default", mac=b"")
+ANNA = Caller(principal="anna", tenant="default", roles=("app",), method="api_key", credential_id="a")
+BERT = Caller(principal="bert", tenant="default", roles=("app",), method="api_key", credential_id="b")
 REQUEST = ModelInferRequest(model_name="m").SerializeToString()
 
 
 class Admission:
     """Takes everything but one model."""
 
-    def identify(self, api_key: str) -> ApiKey:
+    def identify(self, api_key: str) -> Caller:
         return ANNA if api_key == "a" else BERT
 
-    def check(self, caller: ApiKey, call: InferCall) -> None:
+    def check(self, caller: Caller, call: InferCall) -> None:
         if call.model != "m":
             raise NotFound(f"model {call.model!r}")
 

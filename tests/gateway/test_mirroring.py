@@ -16,7 +16,6 @@ from prometheus_client import REGISTRY
 
 from services.gateway import wire
 from services.gateway.directory import Directory
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.checks import InputTensor, check_inputs
 from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import contract_of
@@ -29,6 +28,7 @@ from services.gateway.records import Prediction
 from services.gateway.spool import Spool
 from slipway.clock import SystemClock
 from slipway.envelope import decode
+from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.oip.open_inference_pb2 import ModelInferResponse
 from slipway.spec import parse
@@ -146,7 +146,7 @@ def prediction(value: float = 0.5) -> Prediction:
     sent = [InputTensor(name="features", datatype="FP32", shape=(1, 1), raw=raw)]
     return Prediction(
         prediction_id=new_id(),
-        caller=ApiKey(key_id="k", principal="anna", tenant="t", mac=b""),
+        caller=Caller(principal="anna", tenant="t", roles=("app",), method="api_key", credential_id="k"),
         arm=CHAMPION,
         form=FORM,
         contract=CONTRACT,

@@ -10,7 +10,6 @@ import pytest
 
 from services.gateway import recording as recording_module
 from services.gateway import records
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.checks import InputTensor, check_inputs
 from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import Contract, contract_of
@@ -24,6 +23,7 @@ from services.gateway.spool import Spool
 from slipway import envelope
 from slipway.clock import ManualClock
 from slipway.errors import Overloaded, Unavailable
+from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.spec import parse
 from slipway.v1.predictions_pb2 import (
@@ -89,7 +89,7 @@ def prediction(of: Contract) -> Prediction:
     sent = [InputTensor(name="features", datatype="FP32", shape=(1, 1), raw=b"\0\0\0\0")]
     return Prediction(
         prediction_id=new_id(),
-        caller=ApiKey(key_id="k", principal="anna", tenant="t", mac=b""),
+        caller=Caller(principal="anna", tenant="t", roles=("app",), method="api_key", credential_id="k"),
         arm=ARM,
         form=RecordForm(of, ARM, epoch=7, coder=coder_of(of, [])),
         contract=of,

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.gateway import records
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.checks import InputTensor, check_inputs
 from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import contract_of
@@ -16,6 +15,7 @@ from services.gateway.record_form import RecordForm
 from services.gateway.records import Prediction, ShadowAnswer
 from services.gateway.spool import Spool
 from slipway import envelope
+from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.spec import parse
 from slipway.stats.profile import FeatureProfile
@@ -52,7 +52,7 @@ def prediction(rows: int, *, principal: str = "anna", unit: str = "u", cities: s
     ]
     return Prediction(
         prediction_id=new_id(),
-        caller=ApiKey(key_id="k", principal=principal, tenant="t", mac=b""),
+        caller=Caller(principal=principal, tenant="t", roles=("app",), method="api_key", credential_id="k"),
         arm=ARM,
         form=FORM,
         contract=CONTRACT,

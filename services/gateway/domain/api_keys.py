@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from slipway.errors import InvalidInput, Unauthenticated
+from slipway.identity.caller import APP, Caller
 
 PREFIX: Final = "slk"
-DEFAULT_TENANT: Final = "default"
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@:/-]{0,127}")
 _HOW: Final = "send `authorization: Bearer slk_...`; `slipway keys create` makes a key"
 
@@ -51,6 +51,13 @@ def identify(text: str, keys: Mapping[str, ApiKey], *, pepper: bytes) -> ApiKey:
     if known is None or not hmac.compare_digest(known.mac, mac_of(pepper, text)):
         raise Unauthenticated(f"the API key is unknown or revoked: {_HOW}")
     return known
+
+
+def caller_of(key: ApiKey) -> Caller:
+    """Whom a key stands for."""
+    return Caller(
+        principal=key.principal, tenant=key.tenant, roles=(APP,), method="api_key", credential_id=key.key_id
+    )
 
 
 def check_name(kind: str, name: str) -> str:

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Sequence
 
 from services.gateway import metrics
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.feedback import FeedbackItem, check_count, check_item, subject_of
 from services.gateway.keyring import KeyRing
 from services.gateway.records import SOURCE
@@ -12,6 +11,7 @@ from services.gateway.spool import Spool
 from slipway import tokens
 from slipway.envelope import Outgoing, encode
 from slipway.errors import Overloaded
+from slipway.identity.caller import Caller
 from slipway.topics import FEEDBACK
 from slipway.v1.feedback_pb2 import FeedbackReceived
 
@@ -24,7 +24,7 @@ class FeedbackDoor:
         self._spool = spool
         self._token_secret = token_secret
 
-    def authenticate(self, api_key: str) -> ApiKey:
+    def authenticate(self, api_key: str) -> Caller:
         """Who sends it.
 
         Raises:
@@ -32,7 +32,7 @@ class FeedbackDoor:
         """
         return self._keyring.identify(api_key)
 
-    def submit(self, items: Sequence[FeedbackReceived], *, caller: ApiKey, protocol: str) -> list[str]:
+    def submit(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
         """Accept all items or none; returns their ids in order.
 
         Raises:
@@ -49,7 +49,7 @@ class FeedbackDoor:
         metrics.FEEDBACK_ITEMS.labels(protocol).inc(len(items))
         return [item.feedback_id for item in items]
 
-    def _outgoing(self, item: FeedbackReceived, caller: ApiKey) -> Outgoing:
+    def _outgoing(self, item: FeedbackReceived, caller: Caller) -> Outgoing:
         subject = subject_of(item.prediction_id, item.business_key)
         owner = tokens.Owner(caller.tenant, caller.principal)
         item.feedback_token = tokens.issue(self._token_secret, subject=subject, owner=owner)

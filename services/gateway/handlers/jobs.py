@@ -7,7 +7,6 @@ from typing import Any, Final, Protocol
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway import metrics, wire
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.job_ids import NONCE_BITS, JobOwner, issued_at_s, job_id, nonce_of
 from services.gateway.domain.job_options import JobOptions, JobRules, agree
 from services.gateway.records import SOURCE
@@ -16,6 +15,7 @@ from services.gateway.wire import InferCall
 from slipway.clock import Clock
 from slipway.envelope import Outgoing, encode
 from slipway.errors import InvalidInput, NotFound, Overloaded, SlipwayError
+from slipway.identity.caller import Caller
 from slipway.job_terms import LONGEST_TTL_S, LONGEST_WAIT_S, QUEUED
 from slipway.oip.open_inference_pb2 import ModelInferRequest
 from slipway.topics import INFERENCE_JOBS
@@ -28,11 +28,11 @@ _GONE: Final = "no such job of yours is known; results are deleted some time aft
 class Admission(Protocol):
     """What the pipeline of predictions says of a request before it is answered."""
 
-    def identify(self, api_key: str) -> ApiKey:
+    def identify(self, api_key: str) -> Caller:
         """Who calls."""
         ...
 
-    def check(self, caller: ApiKey, call: InferCall) -> None:
+    def check(self, caller: Caller, call: InferCall) -> None:
         """Refuse what can never be answered."""
         ...
 
@@ -81,7 +81,7 @@ class JobDoor:
         self._clock = clock
         self._secret = secret
 
-    def identify(self, api_key: str) -> ApiKey:
+    def identify(self, api_key: str) -> Caller:
         """Who calls.
 
         Raises:
@@ -89,7 +89,7 @@ class JobDoor:
         """
         return self._admission.identify(api_key)
 
-    def submit(self, caller: ApiKey, request: bytes | InferCall, options: JobOptions) -> Submitted:
+    def submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
         """Take one request as a job; when this returns it is on disk, and survives the process and Kafka.
 
         Args:
@@ -105,7 +105,7 @@ class JobDoor:
             metrics.JOB_REFUSALS.inc()
             raise
 
-    async def find(self, caller: ApiKey, text: str, *, wait_s: float = 0.0) -> Any:
+    async def find(self, caller: Caller, text: str, *, wait_s: float = 0.0) -> Any:
         """A job of the caller as a slipway.v1.Job; waits for its end as long as asked.
 
         Raises:
@@ -124,7 +124,7 @@ class JobDoor:
             submitted_at = _timestamp(at_s)
             return jobs_pb2.Job(job_id=text, state=QUEUED, message=_ON_ITS_WAY, submitted_at=submitted_at)
 
-    async def cancel(self, caller: ApiKey, text: str) -> Any:
+    async def cancel(self, caller: Caller, text: str) -> Any:
         """End a job of the caller; one that has ended stays as it is. Returns it as `find` does.
 
         Raises:
@@ -134,7 +134,7 @@ class JobDoor:
         self._issued_at_s(owner, text)
         return await self._desk.cancel(owner, text)
 
-    async def callback_secret(self, caller: ApiKey) -> str:
+    async def callback_secret(self, caller: Caller) -> str:
         """What the caller's callbacks are signed with.
 
         Raises:
@@ -142,7 +142,7 @@ class JobDoor:
         """
         return await self._desk.callback_secret(_owner(caller))
 
-    def _submit(self, caller: ApiKey, request: bytes | InferCall, options: JobOptions) -> Submitted:
+    def _submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
         call = wire.read_call(request) if isinstance(request, bytes) else request
         self._admission.check(caller, call)
         terms = agree(options, self._rules, now_s=self._clock.now_s())
@@ -199,7 +199,7 @@ def _outgoing(message: jobs_pb2.JobSubmitted) -> Outgoing:
     return encode(topic, message, key=message.job_id, event_id=message.job_id, source=SOURCE)
 
 
-def _owner(caller: ApiKey) -> JobOwner:
+def _owner(caller: Caller) -> JobOwner:
     return JobOwner(tenant=caller.tenant, principal=caller.principal)
 
 

@@ -4,9 +4,10 @@ import asyncio
 import secrets
 from typing import Final
 
-from services.gateway.domain.api_keys import DEFAULT_TENANT, ApiKey, check_name, mac_of, text_of
+from services.gateway.domain.api_keys import ApiKey, check_name, mac_of, text_of
 from services.gateway.key_sync import KeySync
 from services.gateway.store import KeyRow, KeyStore
+from slipway.identity.caller import DEFAULT_TENANT
 
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 32

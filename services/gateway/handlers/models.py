@@ -5,10 +5,10 @@ from typing import Final
 
 from services.gateway.catalog import Catalog, Model
 from services.gateway.directory import Directory
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.routing import Arm, arm_of_version
 from services.gateway.keyring import KeyRing
 from services.gateway.oip import IndexEntry
+from slipway.identity.caller import Caller
 
 _READY: Final = "READY"
 _UNAVAILABLE: Final = "UNAVAILABLE"
@@ -56,7 +56,7 @@ class Models:
             return model, [arm_of_version(model.route, version).version]
         return model, [arm.version for arm in model.route.arms]
 
-    def authenticate(self, api_key: str) -> ApiKey:
+    def authenticate(self, api_key: str) -> Caller:
         """Who asks.
 
         Raises:

@@ -7,13 +7,9 @@ from typing import Final
 from services.gateway import metrics, records, wire
 from services.gateway.answering import Answering, Question
 from services.gateway.arm_metrics import arm_metrics
-from services.gateway.catalog import Catalog, Model
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.batching import Columns
-from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.contract import Contract
-from services.gateway.domain.priorities import level_of
-from services.gateway.domain.routing import Arm, Route, arm_of_role, arm_of_version, choose
+from services.gateway.intake import Intake
 from services.gateway.keyring import KeyRing
 from services.gateway.mirroring import Mirror
 from services.gateway.recording import Recording
@@ -21,10 +17,8 @@ from services.gateway.records import Prediction
 from services.gateway.refusing import Refusing
 from services.gateway.stages import (
     AUTHENTICATE,
-    CHECK,
     PARSE,
     RECORD,
-    ROUTE,
     SERIALIZE,
     UNMEASURED,
     Stages,
@@ -34,17 +28,12 @@ from services.gateway.wire import Answer, InferCall
 from slipway import tokens
 from slipway.clock import Clock
 from slipway.errors import SlipwayError
-from slipway.ids import new_id
+from slipway.identity.caller import Caller
 from slipway.rpc import status_of
 from slipway.signature import TensorSpec
 
 _KEY: Final = Refusing("key")
 _MESSAGE: Final = Refusing("message")
-_MODEL: Final = Refusing("model")
-_INPUT: Final = Refusing("input")
-_ROUTE: Final = Refusing("route")
-_SPOOL_FULL: Final = Refusing("spool_full")
-_RECORDING: Final = Refusing("recording")
 
 
 class Predictions:
@@ -52,7 +41,7 @@ class Predictions:
 
     def __init__(
         self,
-        catalog: Catalog,
+        intake: Intake,
         keyring: KeyRing,
         *,
         answering: Answering,
@@ -61,7 +50,7 @@ class Predictions:
         clock: Clock,
         token_secret: bytes,
     ) -> None:
-        self._catalog = catalog
+        self._intake = intake
         self._keyring = keyring
         self._answering = answering
         self._recording = recording
@@ -70,7 +59,7 @@ class Predictions:
         self._token_secret = token_secret
         self._sampler = StageSampler()
 
-    def identify(self, api_key: str) -> ApiKey:
+    def identify(self, api_key: str) -> Caller:
         """Who calls; asked before a byte of the request is parsed.
 
         Raises:
@@ -107,14 +96,14 @@ class Predictions:
         return reply
 
     async def answer(
-        self, caller: ApiKey, call: InferCall, *, budget_s: float | None, stages: Stages = UNMEASURED
+        self, caller: Caller, call: InferCall, *, budget_s: float | None, stages: Stages = UNMEASURED
     ) -> Answer:
         """Answer a parsed request of a known caller, whatever protocol it came by; it is recorded first.
 
         Raises:
             SlipwayError: As for `infer`.
         """
-        question = self._admit(caller, call, budget_s=budget_s, stages=stages)
+        question = self._intake.admit(caller, call, budget_s=budget_s, stages=stages)
         try:
             prediction, columns = await self._answering.answer(question)
         except SlipwayError as error:
@@ -147,70 +136,13 @@ class Predictions:
             outputs=_chosen(prediction.contract, columns, wanted=question.outputs),
         )
 
-    def check(self, caller: ApiKey, call: InferCall) -> None:
+    def check(self, caller: Caller, call: InferCall) -> None:
         """Refuse what can never be answered, without asking for an answer: what comes later is checked now.
 
         Raises:
             SlipwayError: As `answer` would refuse it.
         """
-        with _MODEL:
-            model = self._catalog.find(call.model, tenant=caller.tenant)
-        with _INPUT:
-            check_inputs(model.contract, call.tensors)
-            check_outputs(model.contract, call.outputs)
-        with _ROUTE:
-            _named_arm(model.route, call)
-
-    def _admit(self, caller: ApiKey, call: InferCall, *, budget_s: float | None, stages: Stages) -> Question:
-        """What is asked, whether it may be, which arm answers, and until when."""
-        start_s = self._clock.monotonic_s()
-        with _MODEL:
-            model = self._catalog.find(call.model, tenant=caller.tenant)
-        contract = model.contract
-        with _INPUT:
-            checked = check_inputs(contract, call.tensors)
-            outputs = check_outputs(contract, call.outputs)
-            level = level_of(call.priority)
-        stages.lap(CHECK)
-        with _SPOOL_FULL:
-            self._recording.check_room(contract)
-        if contract.is_strict:
-            with _RECORDING:
-                self._recording.check_safety(contract)
-        prediction = self._prediction(caller, call, model=model, checked=checked)
-        budgets = (budget_s, call.timeout_s, contract.timeout_s)
-        question = Question(
-            model=model,
-            prediction=prediction,
-            outputs=outputs,
-            start_s=start_s,
-            deadline_s=start_s + min([budget for budget in budgets if budget is not None]),
-            level=level,
-            stages=stages,
-        )
-        stages.lap(ROUTE)
-        return question
-
-    def _prediction(
-        self, caller: ApiKey, call: InferCall, *, model: Model, checked: CheckedInput
-    ) -> Prediction:
-        prediction_id = call.prediction_id or new_id()
-        with _ROUTE:
-            arm = _arm(model, call, prediction_id)
-        return Prediction(
-            prediction_id=prediction_id,
-            caller=caller,
-            arm=arm,
-            form=model.forms[arm.version],
-            contract=model.contract,
-            route_epoch=model.route.epoch,
-            unit=call.unit,
-            business_key=call.business_key,
-            request_id=call.request_id,
-            checked=checked,
-            is_pinned=bool(call.version or call.arm),
-            protocol=call.protocol,
-        )
+        self._intake.check(caller, call)
 
     def _record(self, prediction: Prediction, outputs: Columns, *, start_s: float) -> float:
         """Keep the answer before it is given: an answer without a record must not exist."""
@@ -270,15 +202,5 @@ def _chosen(
     return tuple(by_name[name] for name in wanted)
 
 
-def _arm(model: Model, call: InferCall, prediction_id: str) -> Arm:
-    return _named_arm(model.route, call) or choose(model.route, call.unit or prediction_id)
-
-
-def _named_arm(route: Route, call: InferCall) -> Arm | None:
-    if call.arm:
-        return arm_of_role(route, call.arm, version=call.version)
-    return arm_of_version(route, call.version) if call.version else None
-
-
-def _owner(caller: ApiKey) -> tokens.Owner:
+def _owner(caller: Caller) -> tokens.Owner:
     return tokens.Owner(caller.tenant, caller.principal)

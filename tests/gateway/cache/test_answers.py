@@ -9,13 +9,13 @@ from prometheus_client import REGISTRY
 from services.gateway.cache.answers import AnswerCache
 from services.gateway.cache.ledger import ANSWERS_LENGTH, SHARED_LENGTH
 from services.gateway.cache.local import LocalTier
-from services.gateway.domain.api_keys import ApiKey
 from services.gateway.domain.checks import CheckedInput
 from services.gateway.domain.contract import Contract, contract_of
 from services.gateway.domain.failures import ArmFailed
 from services.gateway.domain.routing import Arm, Route
 from services.gateway.records import Prediction
 from slipway.clock import ManualClock
+from slipway.identity.caller import Caller
 from slipway.spec import parse
 
 CHAMPION = Arm(version="1", digest="d1", upstream="inference", role="champion", weight_ppm=1_000_000)
@@ -106,7 +106,7 @@ class Bench:
         )
         values: dict[str, Any] = {
             "prediction_id": "p",
-            "caller": ApiKey(key_id="k", mac=b"", principal="me", tenant="t"),
+            "caller": Caller(principal="me", tenant="t", roles=("app",), method="api_key", credential_id="k"),
             "arm": arm or self.route.arms[0],
             "contract": self.contract,
             "route_epoch": self.route.epoch,
@@ -160,7 +160,7 @@ async def test_the_same_question_is_computed_once() -> None:
 async def test_who_asks_by_which_id_unit_or_key_does_not_matter_but_the_tenant_does() -> None:
     bench = Bench()
     await bench.ask()
-    somebody = ApiKey(key_id="j", mac=b"", principal="you", tenant="t")
+    somebody = Caller(principal="you", tenant="t", roles=("app",), method="api_key", credential_id="j")
     same: dict[str, Any] = {
         "prediction_id": "q",
         "unit": "u",
@@ -205,7 +205,7 @@ async def test_equal_requests_at_the_same_time_are_one_computation() -> None:
 
 async def test_many_kinds_of_requests_take_no_room_for_ever() -> None:
     bench = Bench(is_alone=True)
-    caller = ApiKey(key_id="k", mac=b"", principal="me", tenant="")
+    caller = Caller(principal="me", tenant="", roles=("app",), method="api_key", credential_id="k")
     for n in range(1500):
         await bench.ask(caller=replace(caller, tenant=str(n)))
     assert len(bench.cache._begun) <= 1024
