@@ -29,6 +29,7 @@ from services.gateway.domain.routing import Arm
 from services.gateway.fallbacks import Fallbacks
 from services.gateway.gaps import Gaps
 from services.gateway.handlers.predict import Predictions
+from services.gateway.intake import Intake
 from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
 from services.gateway.mirroring import Mirror
@@ -103,11 +104,12 @@ def pipeline(folder: Path) -> Predictions:
     cache = AnswerCache(LocalTier(MIB), None, clock=clock, secret=b"c" * 32, stale_s=0)
     answering = Answering(lanes, Fallbacks(lanes, version, clock=clock, cache=cache), cache=cache)
     gaps = Gaps(folder / "unrecorded.json", spool, clock=clock)
+    recording = Recording(spool, gaps, debtor=_NoDebt(), clock=clock)
     return Predictions(
-        catalog,
+        Intake(catalog, recording, clock=clock),
         keyring,
         answering=answering,
-        recording=Recording(spool, gaps, debtor=_NoDebt(), clock=clock),
+        recording=recording,
         mirror=Mirror(Directory(), spool, lanes=lanes, clock=clock, rng=Random(1)),
         clock=clock,
         token_secret=b"t" * 32,

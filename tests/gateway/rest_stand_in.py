@@ -24,6 +24,7 @@ from services.gateway.stages import UNMEASURED, Stages
 from services.gateway.wire import Answer, InferCall
 from slipway import web
 from slipway.http_protocol import EXTENSION
+from slipway.identity.caller import Caller
 from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
 from tests.service_process import free_port
 
@@ -56,7 +57,7 @@ class Predictions:
         self.gate: asyncio.Event | None = None
         self.is_cancelled = asyncio.Event()
 
-    def identify(self, api_key: str) -> ApiKey:
+    def identify(self, api_key: str) -> Caller:
         return self._keyring.identify(api_key)
 
     def begin(self) -> Stages:

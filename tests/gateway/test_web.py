@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
+from services.gateway.domain.api_keys import ApiKey, caller_of, mac_of, text_of
 from services.gateway.handlers.feedback import FeedbackDoor, content_id
 from services.gateway.keyring import KeyRing
 from services.gateway.spool import Spool
@@ -67,15 +67,15 @@ def test_one_bad_item_means_that_none_is_taken(tmp_path: Path) -> None:
     it, spool = door(tmp_path)
     items = [FeedbackReceived(prediction_id="p", label="1"), FeedbackReceived(prediction_id="p")]
     with pytest.raises(InvalidInput, match=r"items\[1\]"):
-        it.submit(items, caller=KEY, protocol="grpc")
+        it.submit(items, caller=caller_of(KEY), protocol="grpc")
     assert spool.read()[0] == []
 
 
 def test_a_full_spool_refuses(tmp_path: Path) -> None:
     it, _ = door(tmp_path, limit_bytes=1)
-    it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=KEY, protocol="grpc")
+    it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
     with pytest.raises(Overloaded, match="send it again later"):
-        it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=KEY, protocol="grpc")
+        it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
 
 
 def test_the_same_words_have_the_same_id() -> None:
