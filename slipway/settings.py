@@ -75,6 +75,8 @@ class ServiceSettings:
     share_ports: bool = False
     # Who this process is in its consumer groups. A restart under the same name takes its place at once.
     instance: str = ""
+    # issuers.yaml, limits.yaml and policies/*.cedar, edited while services run; empty: what is built in.
+    access_dir: str = ""
     log_level: str = "INFO"
 
     def secret(self, name: str) -> str:

@@ -101,6 +101,7 @@ def _shared(layout: Layout, table: Mapping[str, int]) -> dict[str, str]:
         "SLIPWAY_MLFLOW_URL": f"http://{LOOPBACK}:{table['mlflow']}",
         "SLIPWAY_RAY_ADDRESS": f"{LOOPBACK}:{table['ray_gcs']}",
         "SLIPWAY_SECRETS_DIR": str(layout.secrets),
+        "SLIPWAY_ACCESS_DIR": str(layout.access),
     }
 
 

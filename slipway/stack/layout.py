@@ -31,6 +31,11 @@ class Layout:
         return self.home / "secrets"
 
     @property
+    def access(self) -> Path:
+        """Who may do what, and how much of it: files that operators edit."""
+        return self.home / "access"
+
+    @property
     def config(self) -> Path:
         """Generated configuration, rewritten by every `up`."""
         return self.home / "config"
