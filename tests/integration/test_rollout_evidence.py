@@ -280,12 +280,13 @@ async def test_a_history_is_kept_with_each_move(it: Bench) -> None:
     assert (rows[0]["step"], rows[-1]["step"], rows[-1]["weight_ppm"]) == (-1, 0, 500_000)
     names = [each["name"] for each in orjson.loads(rows[-1]["findings"])]
     assert names == ["health", "wrong", "errors", "sample ratio", "label coverage"]
+    await it.apply(it.yaml().replace("min_rows: 20", "min_rows: 30"))  # for the next one
     report = await reported(it)
     assert (report.version, report.champion_version, report.state) == ("2", "1", "ABORTED")
     assert [event.to_state for event in report.events] == ["WARMING", "CANARY", "ABORTED"]
     assert [point.weight_ppm for point in report.points] == [row["weight_ppm"] for row in rows]
     assert [found.name for found in report.points[-1].findings] == names
-    assert "label_horizon_s: 600" in report.yaml
+    assert (report.spec_revision, "label_horizon_s: 600" in report.yaml) == (2, True)
 
 
 async def reported(it: Bench) -> RolloutReport:
