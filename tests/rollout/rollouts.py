@@ -85,10 +85,11 @@ class History:
         return self
 
 
-def canary_at(percent: float, *, quality: str = "") -> History:
-    """Version 1 is champion, version 2 canary."""
+def canary_at(percent: float, *, quality: str = "", rivals: tuple[int, ...] = ()) -> History:
+    """Version 1 is champion, version 2 canary; rivals wait for a later step."""
     history = History().promote(1)
-    history.add(Trigger.START, version=2, quality=quality)
+    waiting = tuple(NAMES[rival] for rival in rivals)
+    history.add(Trigger.START, version=2, quality=quality, rivals=waiting)
     history.add(Trigger.READY, step=0, weight_ppm=round(percent * 10_000))
     return history
 

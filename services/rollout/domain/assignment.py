@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-from services.rollout.domain.position import Position
+from services.rollout.domain.position import Draw, Position
 
 WHOLE_PPM: Final = 1_000_000
 
@@ -42,21 +42,26 @@ class Assignment:
 
 
 def assignment(position: Position, *, version: str, route_epoch: int) -> Assignment | None:
-    """The draw of a request; None where there was nothing to draw, or the version was no arm of it."""
-    subject, champion = position.subject, position.champion
-    if subject is None or champion is None:
+    """The draw of a request; None where there was nothing to draw, or the version is no arm of it any more.
+
+    A step that is over is looked back at with its own arms and shares, though only for the version that goes
+    on: the answers of those that an A/B step has left behind say nothing about it.
+    """
+    drawn, subject = position.draw_at(route_epoch), position.subject
+    if drawn is None or subject is None:
         return None
     is_present = route_epoch >= position.step_epoch
-    rivals = position.rivals if is_present and position.state == "AB" else ()
-    versions = (subject.version, *(rival.version for rival in rivals), champion.version)
-    ppm = dict(position.share_by_epoch).get(route_epoch, 0)
-    return _draw(ppm, versions, version=version, is_present=is_present)
+    return _assign(drawn, subject.version, version=version, is_present=is_present)
 
 
 @lru_cache(maxsize=4096)  # few draws differ, and each prediction asks for one
-def _draw(ppm: int, versions: tuple[str, ...], *, version: str, is_present: bool) -> Assignment | None:
-    if not 0 < ppm < WHOLE_PPM or version not in versions:
+def _assign(drawn: Draw, subject: str, *, version: str, is_present: bool) -> Assignment | None:
+    if not 0 < drawn.weight_ppm < WHOLE_PPM or subject not in drawn.new:
         return None
-    share, others = ppm / WHOLE_PPM, len(versions) - 1
-    shares = (*(share,) * others, max(0.0, 1 - share * others))
+    others = tuple(other for other in drawn.new if other != subject)
+    versions = (subject, *others, drawn.champion)
+    if version not in versions or (version in others and not is_present):
+        return None
+    share = drawn.weight_ppm / WHOLE_PPM
+    shares = (*(share,) * len(drawn.new), max(0.0, 1 - share * len(drawn.new)))
     return Assignment(shares=shares, arm=versions.index(version), versions=versions, is_present=is_present)

@@ -12,6 +12,22 @@ KEPT_CHAMPIONS: Final = 10  # how far back `rollback` can go
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Draw:
+    """Between whom chance chooses while one route table is in force.
+
+    Attributes:
+        new: The version that is rolled out; in an A/B step its rivals too.
+        champion: Who has the rest; empty before a model's first champion.
+        weight_ppm: Of each new one.
+    """
+
+    epoch: int
+    new: tuple[str, ...]
+    champion: str
+    weight_ppm: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Position:
     """A model's place in its rollouts.
 
@@ -27,7 +43,7 @@ class Position:
         weight_ppm: The subject's share, in parts per million; in an A/B step each rival has the same.
         mirror_ppm: Share of the requests that are copied to it in a shadow step.
         max_mirrored_per_s: Copies a second and gateway at most.
-        share_by_epoch: `weight_ppm` at each epoch of the live rollout.
+        draws: Between whom chance has chosen at each epoch of the live rollout.
         step_epoch: First epoch of the present step.
         entered_at_s: When the present step was entered; pauses of it are added.
         approved_by: Who signed the present step; empty: nobody yet.
@@ -53,7 +69,7 @@ class Position:
     weight_ppm: int = 0
     mirror_ppm: int = 0
     max_mirrored_per_s: float = 0.0
-    share_by_epoch: tuple[tuple[int, int], ...] = ()
+    draws: tuple[Draw, ...] = ()
     step_epoch: int = 0
     entered_at_s: float = 0.0
     approved_by: str = ""
@@ -74,6 +90,10 @@ class Position:
     def standby(self) -> Version | None:
         """The former champion that is kept warm, if any."""
         return self.previous[-1] if self.is_standby_warm and self.previous else None
+
+    def draw_at(self, epoch: int) -> Draw | None:
+        """Between whom chance has chosen at an epoch; None: it is not of the live rollout."""
+        return next((draw for draw in reversed(self.draws) if draw.epoch == epoch), None)
 
 
 START: Final = Position()
@@ -100,7 +120,7 @@ def apply(position: Position, entry: LogEntry) -> Position:
     _check(position, entry)
     moved = replace(position, state=entry.to_state, seq=entry.seq, epoch=entry.epoch)
     if entry.trigger in IN_PLACE:
-        kept = _remember_share(moved) if moved.is_live else moved
+        kept = _remember_draw(moved) if moved.is_live else moved
         return _sign(kept, entry)
     return _EFFECTS[entry.to_state](_enter(moved, entry), entry)
 
@@ -163,14 +183,14 @@ def _to_warming(position: Position, entry: LogEntry) -> Position:
         spec_revision=entry.spec_revision,
         is_restore=is_restore,
         skips_steps=bool(entry.evidence.get("skips_steps", False)),
-        share_by_epoch=(),
+        draws=(),
         quality=str(entry.evidence.get("quality", "")),
         rollouts=position.rollouts + (not is_restore),
     )
 
 
 def _to_step(position: Position, entry: LogEntry) -> Position:
-    return _remember_share(replace(position, subject=entry.subject, rivals=entry.rivals))
+    return _remember_draw(replace(position, subject=entry.subject, rivals=entry.rivals))
 
 
 def _to_bake(position: Position, entry: LogEntry) -> Position:
@@ -183,7 +203,7 @@ def _to_bake(position: Position, entry: LogEntry) -> Position:
         subject=entry.subject,
         rivals=(),
     )
-    return _remember_share(promoted)
+    return _remember_draw(promoted)
 
 
 def _to_done(position: Position, entry: LogEntry) -> Position:
@@ -219,12 +239,21 @@ def _end(position: Position) -> Position:
         weight_ppm=0,
         mirror_ppm=0,
         max_mirrored_per_s=0.0,
-        share_by_epoch=(),
+        draws=(),
     )
 
 
-def _remember_share(position: Position) -> Position:
-    return replace(position, share_by_epoch=(*position.share_by_epoch, (position.epoch, position.weight_ppm)))
+def _remember_draw(position: Position) -> Position:
+    assert position.subject is not None
+    rivals = position.rivals if position.state is State.AB else ()
+    champion = position.previous[-1] if position.state is State.BAKE else position.champion
+    draw = Draw(
+        epoch=position.epoch,
+        new=(position.subject.version, *(rival.version for rival in rivals)),
+        champion=champion.version if champion else "",
+        weight_ppm=position.weight_ppm,
+    )
+    return replace(position, draws=(*position.draws, draw))
 
 
 _EFFECTS: Final = {

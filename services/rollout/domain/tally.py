@@ -185,31 +185,33 @@ def observe(
     if is_counted(tally, observation.source, observation.offset):
         return tally
     place = _reached(tally, observation.source, observation.offset)
-    shares = dict(position.share_by_epoch)
-    subject = position.subject
+    drawn, subject = position.draw_at(observation.route_epoch), position.subject
     says_nothing = observation.outcome == "ignored" or observation.is_pinned
-    if says_nothing or observation.route_epoch not in shares or subject is None:
+    if says_nothing or drawn is None or subject is None:
         return replace(tally, offsets=place)
     draw = assignment(position, version=observation.version, route_epoch=observation.route_epoch)
     comparison = tally.comparison
     if draw is not None and policy is not None:
         comparison = compared.add_served(comparison, observation, draw, policy=policy, step=position.step)
     rows = _step_rows(observation, position)
-    rivals = observe_rivals(tally.rivals, observation, draw) if draw is not None else tally.rivals
+    is_present = draw is not None and draw.is_present
+    rivals = observe_rivals(tally.rivals, observation, draw) if draw and is_present else tally.rivals
     answers = _hear(tally, observation, draw, units=comparison.units.units)
     tally = replace(
         tally, offsets=place, comparison=comparison, rivals=rivals, step_rows=tally.step_rows + rows
     )
-    if draw is not None and draw.is_rival:
-        return tally
     is_canary = observation.version == subject.version
+    if not is_canary and observation.version != drawn.champion:
+        return tally  # a rival, or a version that has left
     if is_canary:
         canary_rows = tally.step_canary_rows + rows
         counted = replace(tally, canary=count(tally.canary, observation), step_canary_rows=canary_rows)
     else:
         counted = replace(tally, champion=count(tally.champion, observation), answers=answers)
-    share = shares[observation.route_epoch] / WHOLE_PPM if draw is None else draw.share_beside_champion(0)
-    return _add_evidence(counted, observation, is_canary=is_canary, share=share)
+    if draw is None:
+        is_whole = drawn.weight_ppm == WHOLE_PPM
+        return _add_bake_evidence(counted, observation) if is_whole and is_canary else counted
+    return _add_evidence(counted, observation, is_canary=is_canary, share=draw.share_beside_champion(0))
 
 
 def _hear(
@@ -246,7 +248,7 @@ def is_shadow_of(position: Position, *, version: str, route_epoch: int) -> bool:
     if subject is None or subject.version != version:
         return False
     is_present = position.state == "SHADOW" and route_epoch >= position.step_epoch
-    return is_present or route_epoch in dict(position.share_by_epoch)
+    return is_present or position.draw_at(route_epoch) is not None
 
 
 def _step_rows(observation: Observation, position: Position) -> int:
@@ -259,9 +261,6 @@ def _step_rows(observation: Observation, position: Position) -> int:
 
 
 def _add_evidence(tally: Tally, observation: Observation, *, is_canary: bool, share: float) -> Tally:
-    if share == 1:
-        # Anything else was served by an arm that the table no longer weighs.
-        return _add_bake_evidence(tally, observation) if is_canary else tally
     if observation.outcome == "good":
         return tally
     ratios = evidence.add_bad_event(tally.log_ratios, is_canary=is_canary, share=share)

@@ -1,18 +1,14 @@
-from dataclasses import replace
-
 import pytest
 
 from services.rollout.domain.assignment import Assignment, assignment
 from services.rollout.domain.position import START, Position
 from services.rollout.domain.state_machine import Trigger
-from tests.rollout.rollouts import NAMES, canary_at
+from tests.rollout.rollouts import canary_at, contest_at
 
 
 def ab_position() -> Position:
     """Versions 2, 3 and 4 have 20 % each beside version 1."""
-    position = replace(canary_at(20).position, rivals=(NAMES[3], NAMES[4]))
-    object.__setattr__(position, "state", "AB")
-    return position
+    return contest_at(20, rivals=(3, 4)).position
 
 
 def draw(position: Position, version: int, *, epoch: int | None = None) -> Assignment | None:
@@ -38,6 +34,45 @@ def test_arms_of_an_ab_step_share_alike() -> None:
     assert it.shares == pytest.approx((0.2, 0.2, 0.2, 0.4))
     assert (it.arm, it.is_rival, it.is_canary) == (2, True, False)
     assert it.share_beside_champion(2) == pytest.approx(1 / 3)
+
+
+def test_behind_an_ab_step_the_winner_was_drawn_by_the_shares_of_that_step() -> None:
+    history = contest_at(20, rivals=(3, 4))
+    contest = history.position.epoch
+    history.add(Trigger.STEP_PASSED, version=4, rivals=(), step=1, weight_ppm=500_000)
+    won, beside = draw(history.position, 4, epoch=contest), draw(history.position, 1, epoch=contest)
+    assert won is not None
+    assert beside is not None
+    assert (won.is_canary, won.is_present, won.share_beside_champion(0)) == (
+        True,
+        False,
+        pytest.approx(1 / 3),
+    )
+    assert (beside.is_canary, beside.is_rival, beside.shares) == (False, False, won.shares)
+
+
+def test_those_who_lost_an_ab_step_are_no_arm_of_it_any_more() -> None:
+    history = contest_at(20, rivals=(3, 4))
+    contest = history.position.epoch
+    history.add(Trigger.STEP_PASSED, version=4, rivals=(), step=1, weight_ppm=500_000)
+    assert [draw(history.position, loser, epoch=contest) for loser in (2, 3)] == [None, None]
+
+
+def test_a_step_in_which_the_winner_was_no_arm_says_nothing_about_it() -> None:
+    history = canary_at(5, rivals=(3,))
+    earlier = history.position.epoch
+    history.add(Trigger.STEP_AB, step=1, weight_ppm=200_000)
+    history.add(Trigger.STEP_PASSED, version=3, rivals=(), step=2, weight_ppm=500_000)
+    assert [draw(history.position, version, epoch=earlier) for version in (1, 2, 3)] == [None] * 3
+
+
+def test_in_the_bake_the_champion_of_before_is_the_other_arm_of_earlier_steps() -> None:
+    history = canary_at(5)
+    earlier = history.position.epoch
+    history.add(Trigger.STEPS_PASSED, weight_ppm=1_000_000)
+    former = draw(history.position, 1, epoch=earlier)
+    assert former is not None
+    assert (former.is_canary, former.versions) == (False, ("2", "1"))
 
 
 def test_without_two_arms_nothing_was_drawn() -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from services.rollout.domain.position import KEPT_CHAMPIONS, START, apply, fold
+from services.rollout.domain.position import KEPT_CHAMPIONS, START, Draw, apply, fold
 from services.rollout.domain.route_table import fold_routes, routes_of
 from services.rollout.domain.state_machine import State, Trigger
 from slipway.errors import Conflict
@@ -34,7 +34,7 @@ def test_a_canary_grows_bakes_and_leaves_the_old_champion_warm() -> None:
     history.add(Trigger.BAKED, weight_ppm=1_000_000)
     assert history.position.state is State.DONE
     assert _roles(history) == {"2": ("champion", 1_000_000), "1": ("standby", 0)}
-    assert history.position.share_by_epoch == ()
+    assert history.position.draws == ()
 
 
 def test_the_canary_stands_first_so_that_a_growing_share_moves_no_unit_back() -> None:
@@ -98,10 +98,12 @@ def test_a_reconciled_table_is_the_same_under_a_newer_epoch() -> None:
     history.add(Trigger.RECONCILE)
     assert routes_of(history.position).arms == arms
     assert history.position.step_epoch == step_epoch
-    assert history.position.share_by_epoch[-1] == (history.position.epoch, 50_000)
+    assert history.position.draws[-1] == Draw(
+        epoch=history.position.epoch, new=("2",), champion="1", weight_ppm=50_000
+    )
     resting = History().promote(1)
     resting.add(Trigger.RECONCILE)
-    assert resting.position.share_by_epoch == ()
+    assert resting.position.draws == ()
 
 
 def test_only_so_many_former_champions_are_kept() -> None:
@@ -167,7 +169,9 @@ def test_requests_of_the_epochs_of_a_pause_still_count_at_their_share() -> None:
     history = canary_at(5)
     step_epoch = history.position.step_epoch
     paused = history.add(Trigger.PAUSE)
-    assert dict(paused.share_by_epoch)[paused.epoch] == 50_000
+    drawn = paused.draw_at(paused.epoch)
+    assert drawn is not None
+    assert drawn.weight_ppm == 50_000
     assert paused.step_epoch == step_epoch
 
 

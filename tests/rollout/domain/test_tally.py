@@ -7,7 +7,7 @@ import pytest
 from services.rollout.domain.arm_tally import ArmTally
 from services.rollout.domain.evidence import NO_EVIDENCE, add_bad_event
 from services.rollout.domain.policy import Policy, of_spec
-from services.rollout.domain.position import START, Position
+from services.rollout.domain.position import START, Draw, Position
 from services.rollout.domain.shadow import ShadowSeen
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import (
@@ -16,6 +16,7 @@ from services.rollout.domain.tally import (
     arms_seen,
     begin_rollout,
     begin_step,
+    begin_subject,
     fitted,
     is_counted,
     observe,
@@ -305,9 +306,40 @@ def _copy(offset: int, *, epoch: int, outcome: str = "good", version: str = "2")
 
 
 def _shadow() -> Position:
-    position = replace(canary_at(5).position, share_by_epoch=())
+    position = replace(canary_at(5).position, draws=())
     object.__setattr__(position, "state", "SHADOW")
     return position
+
+
+def test_late_records_of_those_who_lost_an_ab_step_count_for_nobody() -> None:
+    history = contest_at(20, rivals=(3, 4))
+    contest = history.position.epoch
+    history.add(Trigger.STEP_PASSED, version=4, rivals=(), step=1, weight_ppm=500_000)
+    before = begin_subject(begin_rollout("r"), "4")
+    for offset, loser in enumerate((2, 3)):
+        late = seen(loser, offset=offset, epoch=contest, outcome="failed")
+        after = observe(before, late, history.position, policy=POLICY)
+        assert after == replace(before, offsets=after.offsets)
+
+
+def test_a_late_record_of_the_winner_weighs_by_the_share_it_had() -> None:
+    history = contest_at(20, rivals=(3, 4))
+    contest = history.position.epoch
+    history.add(Trigger.STEP_PASSED, version=4, rivals=(), step=1, weight_ppm=500_000)
+    late = seen(4, offset=1, epoch=contest, outcome="failed")
+    tally = observe(begin_rollout("r"), late, history.position)
+    assert (tally.canary.failed, tally.rivals) == (1, ())
+    assert tally.log_ratios == pytest.approx(add_bad_event(NO_EVIDENCE, is_canary=True, share=1 / 3))
+
+
+def test_the_champion_of_a_step_without_the_winner_is_no_evidence_for_it() -> None:
+    history = canary_at(5, rivals=(3,))
+    earlier = history.position.epoch
+    history.add(Trigger.STEP_AB, step=1, weight_ppm=200_000)
+    history.add(Trigger.STEP_PASSED, version=3, rivals=(), step=2, weight_ppm=500_000)
+    late = seen(1, offset=1, epoch=earlier, outcome="failed")
+    tally = observe(begin_rollout("r"), late, history.position)
+    assert (tally.champion.failed, tally.log_ratios) == (1, NO_EVIDENCE)
 
 
 def test_rows_that_the_shadow_answered_are_the_rows_of_its_step() -> None:
@@ -323,7 +355,8 @@ def test_rows_that_the_shadow_answered_are_the_rows_of_its_step() -> None:
 
 
 def test_what_the_champion_answers_meanwhile_is_no_row_of_a_step_in_shadow() -> None:
-    position = replace(_shadow(), share_by_epoch=((4, 0),))
+    drawn = Draw(epoch=4, new=("2",), champion="1", weight_ppm=0)
+    position = replace(_shadow(), draws=(drawn,))
     tally = observe(begin_rollout("r"), seen(1, offset=1, epoch=4), position, policy=POLICY)
     assert (tally.champion.requests, tally.step_rows) == (1, 0)
 
