@@ -78,10 +78,17 @@ class Fallbacks:
             found = await self._try(how, model, prediction=prediction, deadline_s=deadline_s)
             if found is not None:
                 arm, columns = found
-                meant = prediction.arm.version
-                metrics.DEGRADED.labels(model.name, meant, how, status_of(error).name).inc()
-                form = _form(model, prediction, arm)
-                return replace(prediction, arm=arm, form=form, degraded=how, intended_version=meant), columns
+                code, meant = status_of(error).name, prediction.arm.version
+                metrics.DEGRADED.labels(model.name, meant, how, code).inc()
+                replaced = replace(
+                    prediction,
+                    arm=arm,
+                    form=_form(model, prediction, arm),
+                    degraded=how,
+                    intended_version=meant,
+                    degraded_reason=f"{code}: {error}",
+                )
+                return replaced, columns
         return None
 
     async def _try(

@@ -50,6 +50,7 @@ class Prediction:
     is_pinned: bool = False  # the caller named the version or the arm
     degraded: str = ""  # the fallback that answered
     intended_version: str = ""  # in place of which version; empty where none was replaced
+    degraded_reason: str = ""  # why that one did not answer
     cached: str = ""  # where the answer lay; empty when it was computed
     is_recorded: bool = True  # false: answered without a record, which the spec allows
 
@@ -154,6 +155,7 @@ def _own_context(prediction: Prediction, *, now_s: float, latency_s: float) -> P
         protocol=prediction.protocol,
         degraded=prediction.degraded,
         intended_version=prediction.intended_version,
+        degraded_reason=prediction.degraded_reason[:_MAX_MESSAGE],
         cache=prediction.cached,
         pinned=prediction.is_pinned,
     )

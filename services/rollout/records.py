@@ -135,7 +135,8 @@ class Answers:
         context = message.context
         if context.degraded:
             # Something else answered, because the version that was meant could not.
-            return "failed", without_answer(f"{context.degraded} answered in its place")
+            why = context.degraded_reason or "it gave no answer"
+            return "failed", without_answer(f"{why}; {context.degraded} answered in its place")
         try:
             answer = self.read_outputs(message.payload)
         except DecodeError as error:

@@ -11,7 +11,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class PredictionContext(_message.Message):
-    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "intended_version", "pinned", "auth_method", "credential_id", "policy_hash", "decision_id")
+    __slots__ = ("prediction_id", "tenant", "principal", "model", "version", "digest", "arm", "route_epoch", "unit", "business_key", "request_id", "served_at", "latency_s", "rows", "protocol", "cache", "degraded", "intended_version", "pinned", "auth_method", "credential_id", "policy_hash", "decision_id", "degraded_reason")
     PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,7 @@ class PredictionContext(_message.Message):
     CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
     POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
     DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    DEGRADED_REASON_FIELD_NUMBER: _ClassVar[int]
     prediction_id: str
     tenant: str
     principal: str
@@ -58,7 +59,8 @@ class PredictionContext(_message.Message):
     credential_id: str
     policy_hash: str
     decision_id: str
-    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., intended_version: _Optional[str] = ..., pinned: _Optional[bool] = ..., auth_method: _Optional[str] = ..., credential_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., decision_id: _Optional[str] = ...) -> None: ...
+    degraded_reason: str
+    def __init__(self, prediction_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., version: _Optional[str] = ..., digest: _Optional[str] = ..., arm: _Optional[str] = ..., route_epoch: _Optional[int] = ..., unit: _Optional[str] = ..., business_key: _Optional[str] = ..., request_id: _Optional[str] = ..., served_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., latency_s: _Optional[float] = ..., rows: _Optional[int] = ..., protocol: _Optional[str] = ..., cache: _Optional[str] = ..., degraded: _Optional[str] = ..., intended_version: _Optional[str] = ..., pinned: _Optional[bool] = ..., auth_method: _Optional[str] = ..., credential_id: _Optional[str] = ..., policy_hash: _Optional[str] = ..., decision_id: _Optional[str] = ..., degraded_reason: _Optional[str] = ...) -> None: ...
 
 class PredictionServed(_message.Message):
     __slots__ = ("context", "payload", "feature_bins", "flags", "input_scores", "confidences", "abstained", "defence_action")

@@ -132,6 +132,7 @@ async def test_the_standby_answers_and_the_record_names_both() -> None:
     context = message.context
     assert (context.version, context.arm, context.digest) == ("1", "standby", "d1")
     assert (context.degraded, context.intended_version) == ("previous_version", "2")
+    assert context.degraded_reason == f"UNAVAILABLE: {DOWN}"
 
 
 @pytest.mark.parametrize("trouble", [{"is_away": True}, {"is_full": True}, {"error": ArmFailed("too")}])

@@ -17,7 +17,7 @@ from services.rollout.domain.position import Position
 from slipway.oip import open_inference_pb2 as oip
 from slipway.v1.rollout_pb2 import RolloutCommand, RouteTable
 from tests.gateway.directory_server import DirectoryServer
-from tests.gateway.live import Gateway, upstream
+from tests.gateway.live import SERVING, Gateway, upstream
 from tests.rollout import bench
 from tests.rollout.bench import Bench
 from tests.rollout.chain import Caller, chain_spec, first_champion, gateway_of, unit
@@ -221,20 +221,22 @@ def with_nan(path: Path) -> Path:
     return made
 
 
+@pytest.mark.parametrize("serving", [SERVING, "fallback: [previous_version]"], ids=["alone", "fallback"])
 async def test_a_candidate_that_answers_nan_aborts_with_that_reason(
-    it: Bench, caller: Caller, behind: tuple[Gateway, DirectoryServer], onnx_file: Path
+    it: Bench, caller: Caller, behind: tuple[Gateway, DirectoryServer], onnx_file: Path, serving: str
 ) -> None:
     first, second = free_port(), free_port()
     with upstream(first, onnx_file), upstream(second, with_nan(onnx_file)):
         behind[1].list(it.model, "1", [first])
         behind[1].list(it.model, "2", [second])
-        await first_champion(it, caller, spec=chain_spec(it.model, steps=HOLDING))
+        await first_champion(it, caller, spec=chain_spec(it.model, steps=HOLDING, serving=serving))
         async with caller.asking():
             await it.start("2")
             status = await it.reaches("ABORTED")
-    assert "NaN" in status.events[0].reason
-    # No fallback stands in the spec: an answer that is none is told to the caller as a failure.
+    assert "NaN or infinity in 'probabilities'" in status.events[0].reason
+    # Without a fallback an answer that is none is told to the caller as a failure.
     assert all("NaN" in failure for failure in caller.failures)
+    assert serving == SERVING or not caller.failures
 
 
 async def test_a_candidate_whose_replica_is_killed_again_and_again_aborts_with_its_failures(

@@ -12,7 +12,7 @@ import grpc.aio
 
 from slipway.oip import open_inference_pb2 as oip
 from tests.gateway.directory_server import DirectoryServer
-from tests.gateway.live import Gateway, request, spec_text
+from tests.gateway.live import SERVING, Gateway, request, spec_text
 from tests.rollout.bench import Bench
 from tests.service_process import free_port, own_database, own_service, until
 
@@ -91,9 +91,11 @@ class Caller:
         await until(f"an answer by version {version}", check, seen=lambda: self.failures[-3:])
 
 
-def chain_spec(model: str, *, steps: str = "", bake_rows: int = 20, more: str = "") -> str:
+def chain_spec(
+    model: str, *, steps: str = "", bake_rows: int = 20, more: str = "", serving: str = SERVING
+) -> str:
     """The spec of a model of six features, with a rollout."""
-    return spec_text(model) + f"rollout: {{steps: [{steps}], bake_rows: {bake_rows}{more}}}\n"
+    return spec_text(model, serving) + f"rollout: {{steps: [{steps}], bake_rows: {bake_rows}{more}}}\n"
 
 
 async def first_champion(it: Bench, caller: Caller, *, spec: str) -> None:

@@ -90,6 +90,13 @@ def test_an_answer_by_a_fallback_is_a_failure_of_the_version_that_was_meant() ->
     assert (seen.version, seen.outcome, seen.classes, seen.rows) == ("4", "failed", (), 2)
 
 
+def test_why_a_fallback_answered_is_the_fault_of_the_version_that_was_meant() -> None:
+    why = "INTERNAL: the version answered NaN or infinity in 'probabilities'"
+    seen = _seen(_served(_label("1"), degraded="previous_version", degraded_reason=why))
+    assert seen.fault == f"{why}; previous_version answered in its place"
+    assert _seen(_served(_label("1"), degraded="default")).fault.startswith("it gave no answer; default")
+
+
 @pytest.mark.parametrize("where", ["local", "shared"])
 def test_the_latency_of_an_answer_from_the_cache_is_not_the_versions(where: str) -> None:
     late = _seen(_served(_label("1", "1"), latency_s=0.2, cache=where))

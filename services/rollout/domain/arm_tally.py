@@ -69,7 +69,12 @@ def _add_classes(
 def observe_rivals(
     rivals: tuple[RivalTally, ...], observation: Observation, draw: Assignment
 ) -> tuple[RivalTally, ...]:
-    """Each rival beside the champion; a request of another new version says nothing about it."""
+    """Each rival beside the champion; a request of another new version says nothing about it.
+
+    One of an earlier step says nothing either: whoever was a rival in it has left.
+    """
+    if not draw.is_present:
+        return rivals
     known = {rival.version: rival for rival in rivals}
     champion = len(draw.versions) - 1
     for at, version in enumerate(draw.versions[1:champion], start=1):

@@ -194,8 +194,7 @@ def observe(
     if draw is not None and policy is not None:
         comparison = compared.add_served(comparison, observation, draw, policy=policy, step=position.step)
     rows = _step_rows(observation, position)
-    is_present = draw is not None and draw.is_present
-    rivals = observe_rivals(tally.rivals, observation, draw) if draw and is_present else tally.rivals
+    rivals = observe_rivals(tally.rivals, observation, draw) if draw else tally.rivals
     answers = _hear(tally, observation, draw, units=comparison.units.units)
     tally = replace(
         tally, offsets=place, comparison=comparison, rivals=rivals, step_rows=tally.step_rows + rows
