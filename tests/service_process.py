@@ -1,6 +1,7 @@
 """One service as a process of its own beside the stack: own ports, own group, own database."""
 
 import asyncio
+import atexit
 import os
 import secrets
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +28,11 @@ from slipway.stack.postgres_server import admin_dsn
 from slipway.stack.stack import build_stack
 from slipway.stack.supervision import ProcessState, Supervision
 from slipway.topics import BY_NAME
+from tests.nursery import Child, Nursery
 
 WITHIN_S = 180.0  # a busy machine is slow, not broken
+# Their starts cost imports more than anything else. What imports Ray or faust begins as a process of its own.
+_FORKED = frozenset({"feedback", "gateway", "jobs", "retrain_trigger", "rollout"})
 _SECRETS = (OPERATOR_TOKEN_FILE, tokens.SECRET_FILE, "api_keys.pepper", "callback.key")
 
 
@@ -47,13 +52,16 @@ class ServiceProcess:
     name: str
     environment: dict[str, str]
     log: Path
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Child | None = None
 
     @property
     def bootstrap(self) -> str:
         return self.environment["SLIPWAY_KAFKA_BOOTSTRAP"]
 
     def start(self) -> None:
+        if self.name in _FORKED:
+            self.process = _nursery().start(self.name, self.environment, log=self.log)
+            return
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", f"services.{self.name}"]
             self.process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
@@ -96,9 +104,17 @@ class ServiceProcess:
     def twin(self) -> "ServiceProcess":
         """A second process of the same kind on the same database."""
         own = {"SLIPWAY_GRPC_PORT": str(free_port()), "SLIPWAY_HTTP_PORT": str(free_port())}
+        own["SLIPWAY_INSTANCE"] = secrets.token_hex(4)
         return replace(
             self, environment=self.environment | own, log=self.log.with_suffix(".twin"), process=None
         )
+
+
+@cache
+def _nursery() -> Nursery:
+    nursery = Nursery()
+    atexit.register(nursery.close)
+    return nursery
 
 
 @contextmanager

@@ -21,7 +21,6 @@ from tests.gateway.live import SERVING, Gateway, upstream
 from tests.rollout import bench
 from tests.rollout.bench import Bench
 from tests.rollout.chain import Caller, chain_spec, first_champion, gateway_of, unit
-from tests.rollout.empty_registry import empty_registry
 from tests.rollout.walks import is_served
 from tests.service_process import ServiceProcess, free_port, until
 from tests.small_model import make_onnx
@@ -34,14 +33,7 @@ LATE = ", deadline_s: 2"
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    with (
-        empty_registry() as url,
-        bench.rollout_service(
-            tmp_path_factory.mktemp("faults") / "rollout",
-            SLIPWAY_MLFLOW_URL=url,
-            SLIPWAY_INSTANCE="faults",
-        ) as it,
-    ):
+    with bench.rollout_service(tmp_path_factory.mktemp("faults") / "rollout") as it:
         it.start()
         it.wait_ready()
         yield it

@@ -27,8 +27,6 @@ from slipway.v1.rollout_pb2 import RolloutCommand, RouteTable
 from slipway.v1.rollout_pb2_grpc import RolloutControlStub
 from tests.rollout import bench
 from tests.rollout.bench import Bench
-from tests.rollout.empty_registry import empty_registry
-from tests.rollout.forked import forked
 from tests.rollout.walks import KIND_OF, VERBS, Stop, Walk, find_walks, rollouts_of, unreachable
 from tests.service_process import ServiceProcess, until
 
@@ -67,12 +65,7 @@ def test_the_walks_take_every_row_of_the_table() -> None:
 
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
-    own = {"SLIPWAY_INSTANCE": "kills"}  # after a kill it takes its own place in its groups at once
-    with (
-        empty_registry() as url,
-        bench.rollout_service(tmp_path_factory.mktemp("kills") / "own", SLIPWAY_MLFLOW_URL=url, **own) as one,
-        forked(one) as it,
-    ):
+    with bench.rollout_service(tmp_path_factory.mktemp("kills") / "own") as it:
         it.start()
         it.wait_ready()
         yield it
@@ -387,7 +380,6 @@ async def test_postgresql_killed_in_mid_step_counts_each_record_once(it: Bench) 
 async def standby_of(it: Bench) -> AsyncIterator[tuple[ServiceProcess, Any]]:
     """A second controller, and how to speak to it; the first serves again at the end."""
     twin = it.service.twin()
-    twin.environment["SLIPWAY_INSTANCE"] = "kills-twin"
     twin.start()
     try:
         async with grpc.aio.insecure_channel(f"127.0.0.1:{twin.environment['SLIPWAY_GRPC_PORT']}") as channel:

@@ -75,6 +75,7 @@ def rollout_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
             "SLIPWAY_POSTGRES_DSN": dsn,
             "SLIPWAY_INFERENCE_TARGET": f"127.0.0.1:{free_port()}",
             "SLIPWAY_CONSUMER_GROUP": group,
+            "SLIPWAY_INSTANCE": "test",  # after a kill it takes its own place in its groups at once
             "SLIPWAY_LEASE_S": "1.0",
             **settings,
         }
