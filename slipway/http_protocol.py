@@ -5,6 +5,7 @@ an application work on for a client that has left.
 """
 
 import asyncio
+import ssl
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -25,6 +26,15 @@ class Caller(Protocol):
 
     answering: "asyncio.Task[Any] | None"
     is_gone: bool
+    certificate: bytes  # the client's as TLS verified it, in DER; empty where there is none
+
+
+def certificate_of(transport: asyncio.BaseTransport) -> bytes:
+    """The certificate that a client proved to hold; what TLS was not told to verify proves nothing."""
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None or tls.context.verify_mode is ssl.CERT_NONE:
+        return b""
+    return tls.getpeercert(binary_form=True) or b""
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -39,6 +49,7 @@ class BoundedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self.answering: asyncio.Task[Any] | None = None
         self.is_gone = False
+        self.certificate = b""
         self._status = 400
         self._why = ""
         self._is_in_head = False
@@ -52,6 +63,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the watch."""
         super().connection_made(transport)
+        self.certificate = certificate_of(transport)
         self._awaited_since_s = self.loop.time()
         self._watch(self.receive_s / 2, self._look)
 

@@ -1,6 +1,5 @@
 """gRPC between services: one server set-up, one error table, one way to call a neighbour."""
 
-import hmac
 import logging
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -15,7 +14,7 @@ from grpc_reflection.v1alpha import reflection
 
 from slipway import errors
 from slipway.errors import SlipwayError
-from slipway.identity.caller import STACK_OPERATOR, Caller
+from slipway.identity.caller import Caller
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +32,6 @@ STATUS: Final[dict[type[SlipwayError], grpc.StatusCode]] = {
     errors.DeadlineExceeded: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 _ERROR_OF_STATUS: Final = {code: kind for kind, code in STATUS.items()}
-_OPEN_SERVICES: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 
 def status_of(error: SlipwayError) -> grpc.StatusCode:
@@ -79,7 +77,7 @@ def caller(_context: Any) -> Caller:
     """Who makes the call that is being answered; each call has a task, and so a variable, of its own.
 
     Raises:
-        Unauthenticated: The server checks no tokens.
+        Unauthenticated: The server identifies nobody.
     """
     try:
         return _CALLER.get()
@@ -87,52 +85,9 @@ def caller(_context: Any) -> Caller:
         raise errors.Unauthenticated("this server does not know its callers") from error
 
 
-class OperatorToken(grpc.aio.ServerInterceptor):
-    """Lets only holders of the operator's token in; health and reflection stay open.
-
-    `also_open` names services, e.g. "/slipway.v1.ReplicaDesk/", that check their callers themselves.
-    `named` finds the operator whom another token belongs to.
-    """
-
-    def __init__(
-        self,
-        token: str,
-        *,
-        also_open: tuple[str, ...] = (),
-        named: Callable[[str], Caller | None] = lambda _: None,
-    ) -> None:
-        self._expected = token.encode()
-        self._open = _OPEN_SERVICES + also_open
-        self._named = named
-
-        async def refuse(_request: Any, context: Any) -> None:
-            await context.abort(
-                grpc.StatusCode.UNAUTHENTICATED,
-                f"send the operator token (secrets/{OPERATOR_TOKEN_FILE}) as authorization",
-            )
-
-        self._refusal: Any = grpc.unary_unary_rpc_method_handler(refuse)
-
-    async def intercept_service(
-        self, continuation: Callable[..., Any], details: grpc.HandlerCallDetails
-    ) -> Any:
-        """Check the metadata of one call."""
-        if details.method.startswith(self._open):
-            return await continuation(details)
-        given = str(dict(details.invocation_metadata).get("authorization", ""))
-        operator = self._identify(given)
-        if operator is None:
-            return self._refusal
-        _CALLER.set(operator)
-        return await continuation(details)
-
-    def _identify(self, given: str) -> Caller | None:
-        scheme, _, token = given.partition(" ")
-        if scheme != "Bearer":
-            return None
-        if hmac.compare_digest(token.encode(), self._expected):
-            return STACK_OPERATOR
-        return self._named(token)
+def remember_caller(who: Caller) -> None:
+    """Let `caller` say who makes this call."""
+    _CALLER.set(who)
 
 
 class RpcServer:

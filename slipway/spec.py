@@ -4,15 +4,14 @@ An unknown key, a missing one or a wrong value is an error that names line and k
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import Any, Literal, get_args
+from typing import Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from slipway.errors import InvalidInput
 from slipway.spec_rollout import rollout_inconsistencies
 from slipway.spec_sections import Drift, Feature, Label, Name, Retraining, Rollout, Section, Serving, Slo
+from slipway.yaml_problems import Problem, YamlProblems, problem_at, problems_of
 from slipway.yaml_source import Path, YamlSource
 
 
@@ -43,24 +42,11 @@ class Spec(Section):
         return tuple(f.name for f in self.features)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """What is wrong in one place of a spec."""
-
-    line: int
-    key: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}: {self.key + ': ' if self.key else ''}{self.message}"
-
-
-class SpecProblems(InvalidInput):
+class SpecProblems(YamlProblems):
     """Everything that is wrong with a spec."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
-        super().__init__("model spec: " + "; ".join(str(p) for p in problems))
-        self.problems = tuple(problems)
+        super().__init__("model spec", problems)
 
 
 def parse(text: str) -> Spec:
@@ -76,37 +62,10 @@ def parse(text: str) -> Spec:
     try:
         spec = Spec.model_validate(source.plain())
     except ValidationError as error:
-        raise SpecProblems([_problem(source, p["loc"], _what(dict(p))) for p in error.errors()]) from error
-    if found := [_problem(source, path, what) for path, what in _inconsistencies(spec)]:
+        raise SpecProblems(problems_of(error, source, Spec)) from error
+    if found := [problem_at(source, path, what) for path, what in _inconsistencies(spec)]:
         raise SpecProblems(found)
     return spec
-
-
-def _problem(source: YamlSource, path: Path, what: str) -> Problem:
-    return Problem(source.line_of(path), ".".join(str(part) for part in path), what)
-
-
-def _what(problem: dict[str, Any]) -> str:
-    if problem["type"] == "extra_forbidden":
-        known = _section_at(problem["loc"][:-1]).model_fields
-        close = get_close_matches(str(problem["loc"][-1]), known, n=1)
-        return "unknown key; " + (f"is it `{close[0]}`?" if close else f"known are {', '.join(known)}")
-    if problem["type"] == "missing":
-        return "this key is required"
-    if problem["type"] == "string_type":
-        return f"must be text; put {problem['input']!s:.40} in quotes"
-    return f"{problem['msg']}, not {problem['input']!r:.60}"
-
-
-def _section_at(path: Path) -> type[BaseModel]:
-    """The section that a path leads to."""
-    section: type[BaseModel] = Spec
-    for part in path:
-        if isinstance(part, str) and part in section.model_fields:
-            annotation = section.model_fields[part].annotation
-            kinds = (annotation, *get_args(annotation))
-            section = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
-    return section
 
 
 def _inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:

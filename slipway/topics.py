@@ -6,7 +6,15 @@ from typing import Final
 from google.protobuf.message import Message
 
 from slipway.job_terms import PRIORITIES
-from slipway.v1 import drift_pb2, feedback_pb2, jobs_pb2, predictions_pb2, retraining_pb2, rollout_pb2
+from slipway.v1 import (
+    drift_pb2,
+    feedback_pb2,
+    identities_pb2,
+    jobs_pb2,
+    predictions_pb2,
+    retraining_pb2,
+    rollout_pb2,
+)
 
 _HOUR_MS: Final = 3_600_000
 _MIB: Final = 1024 * 1024
@@ -130,6 +138,15 @@ MODEL_SPECS = Topic(
     partitions=1,
     compacted=True,
 )
+IDENTITIES = Topic(
+    name="identities",
+    key="key id",
+    messages=(identities_pb2.IdentityChanged,),
+    writers=("gateway",),
+    readers=("rollout", "inference", "feedback", "retrain_trigger", "retraining", "jobs"),
+    partitions=1,
+    compacted=True,
+)
 # A topic for each priority, so that a thousand low jobs are not in front of a high one. Kept as long as
 # the longest job may wait.
 INFERENCE_JOBS: Final = {
@@ -162,6 +179,7 @@ SOURCES: Final = (
     ROLLOUT_EVENTS,
     ROUTES,
     MODEL_SPECS,
+    IDENTITIES,
     *INFERENCE_JOBS.values(),
     JOB_RESULTS,
 )

@@ -24,23 +24,25 @@ from services.gateway.cache.answers import AnswerCache
 from services.gateway.cache.local import LocalTier
 from services.gateway.catalog import Catalog
 from services.gateway.directory import Directory
-from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
 from services.gateway.domain.routing import Arm
 from services.gateway.fallbacks import Fallbacks
 from services.gateway.gaps import Gaps
 from services.gateway.handlers.predict import Predictions
 from services.gateway.intake import Intake
-from services.gateway.keyring import KeyRing
 from services.gateway.lanes import Lanes
 from services.gateway.mirroring import Mirror
 from services.gateway.recording import Recording
 from services.gateway.spool import Spool
 from slipway.clock import SystemClock
+from slipway.identity.api_keys import ApiKey, mac_of, text_of
+from slipway.identity.credentials import Credentials
+from slipway.identity.key_book import KeyBook
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from slipway.profiles import to_proto
 from slipway.stats.profile import numeric_profile
 from slipway.v1.rollout_pb2 import Arm as RouteArm
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
+from tests.identity.known import authenticator_of
 
 FEATURES = [f"f{number}" for number in range(30)]
 SPEC = f"""
@@ -51,6 +53,7 @@ label: {{name: y, classes: ["0", "1"]}}
 serving: {{timeout_ms: 60000}}
 """
 PEPPER, KEY = b"p" * 32, text_of("bench", "s" * 43)
+CREDENTIALS = Credentials(authorization=f"Bearer {KEY}")
 MIB = 1024 * 1024
 
 
@@ -94,10 +97,10 @@ def pipeline(folder: Path) -> Predictions:
     arm = RouteArm(version="1", digest="d" * 64, upstream="inference", role="champion", weight_ppm=1_000_000)
     for name in FEATURES:
         arm.profile.features.append(to_proto(numeric_profile(name, rng.normal(size=1000))))
-    catalog, keyring, clock = Catalog(), KeyRing(PEPPER), SystemClock()
+    catalog, book, clock = Catalog(), KeyBook(PEPPER), SystemClock()
     catalog.apply_spec(ModelSpec(name="bench", tenant="default", revision=1, yaml=SPEC))
     catalog.apply_route(RouteTable(model="bench", epoch=1, salt="s", arms=[arm]))
-    keyring.replace([ApiKey(key_id="bench", principal="bench", tenant="default", mac=mac_of(PEPPER, KEY))])
+    book.replace([ApiKey(key_id="bench", principal="bench", tenant="default", mac=mac_of(PEPPER, KEY))])
     spool = Spool(folder, limit_bytes=4096 * MIB, segment_bytes=16 * MIB)
     version: Any = InstantVersion()
     lanes = Lanes(version, clock, slots=1)
@@ -107,7 +110,7 @@ def pipeline(folder: Path) -> Predictions:
     recording = Recording(spool, gaps, debtor=_NoDebt(), clock=clock)
     return Predictions(
         Intake(catalog, recording, clock=clock),
-        keyring,
+        authenticator_of(book),
         answering=answering,
         recording=recording,
         mirror=Mirror(Directory(), spool, lanes=lanes, clock=clock, rng=Random(1)),
@@ -141,7 +144,7 @@ async def answer_all(predictions: Predictions, *, count: int, in_flight: int) ->
         nonlocal left
         while left > 0:
             left -= 1
-            await predictions.infer(data, api_key=KEY, budget_s=60.0)
+            await predictions.infer(data, credentials=CREDENTIALS, budget_s=60.0)
 
     before = time.process_time()
     await asyncio.gather(*(caller() for _ in range(in_flight)))

@@ -15,9 +15,12 @@ from services.feedback.store.summaries import SummaryStore
 from slipway import kafka, postgres, tokens
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
+from slipway.identity.caller import ADMIN, SERVICE
+from slipway.identity.callers import Callers, only_for
+from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
 from slipway.process import Process
-from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.rpc import RpcServer
 from slipway.v1 import feedback_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -26,7 +29,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 async def build(process: Process, settings: Settings) -> None:
     """Connect everything, bottom up."""
     secret = settings.secret(tokens.SECRET_FILE).encode()
-    operator_token = settings.secret(OPERATOR_TOKEN_FILE)
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     relay, specs, specs_known, clock = Relay(pool, producer), SpecBook(), asyncio.Event(), SystemClock()
@@ -45,7 +47,8 @@ async def build(process: Process, settings: Settings) -> None:
     process.spawn("consumer", consumer.run)
     process.ready_when("specs", specs_known.is_set)
     process.ready_when("consumer", lambda: consumer.is_ready)
-    server = RpcServer(interceptors=(OperatorToken(operator_token),))
+    authenticator, _ = add_identity(process, settings)
+    server = RpcServer(interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),))
     server.add(
         feedback_pb2_grpc.add_FeedbackQueriesServicer_to_server,
         FeedbackQueries(SummaryStore(pool)),

@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from services.gateway import metrics
 from services.gateway.adoption import Adoption
 from services.gateway.answering import Answering
 from services.gateway.cache.answers import AnswerCache
@@ -22,42 +23,39 @@ from services.gateway.fallbacks import Fallbacks
 from services.gateway.gaps import FILE as GAPS_FILE
 from services.gateway.gaps import Gaps
 from services.gateway.handlers.feedback import FeedbackDoor
-from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
+from services.gateway.identity_parts import Identity, add_identity, admin_server
 from services.gateway.intake import Intake
 from services.gateway.job_parts import add_jobs
-from services.gateway.key_sync import KNOWN_TO_ALL_S, KeySync
-from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
-from services.gateway.keyring import KeyRing
+from services.gateway.key_sync import KeySync
 from services.gateway.openapi import describe
-from services.gateway.public_port import MOST_CALLS, age_options, public_options
+from services.gateway.public_port import MOST_CALLS, public_options
 from services.gateway.record_status import add_record_status
 from services.gateway.recording import Recording
 from services.gateway.rest import Rest
 from services.gateway.rpc import (
     FEEDBACK_SERVICE,
-    KEYS_SERVICE,
     OIP_SERVICE,
     FeedbackService,
     InferenceService,
-    KeyService,
     register_raw,
 )
-from services.gateway.settings import PEPPER_FILE, Settings
+from services.gateway.settings import Settings
 from services.gateway.shipper import Shipper, keep_measured
-from services.gateway.snapshots import Snapshot
 from services.gateway.spool import Spool
-from services.gateway.store import KeyStore
 from services.gateway.upkeep import Upkeep
 from services.gateway.version_parts import Versions, add_versions
 from services.gateway.web import add_routes
 from services.gateway.worker import probes, sole_user, until_fresh
 from slipway.clock import Clock, SystemClock
+from slipway.identity.api_keys import PEPPER_FILE, check_pepper
+from slipway.identity.key_book import SNAPSHOT as KEYS_SNAPSHOT
+from slipway.identity.key_book import KeyBook
 from slipway.process import Process
-from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
+from slipway.snapshots import Snapshot
 from slipway.tokens import SECRET_FILE
-from slipway.v1.keys_pb2_grpc import add_KeyAdminServicer_to_server
 from slipway.web import starting
 
 PREDICTIONS_SPOOL: Final = "segments"
@@ -72,7 +70,7 @@ class _Known:
 
     catalog: Catalog
     directory: Directory
-    keyring: KeyRing
+    keys: KeyBook
     restored: int  # the directory's revision when nothing but the snapshot was known
 
 
@@ -90,22 +88,21 @@ async def build(process: Process, settings: Settings) -> None:
         process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
     )
     jobs, _ = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
-    if settings.adopt_from:
-        adoption = Adoption(settings, predictions=PREDICTIONS_SPOOL, others=(FEEDBACK_SPOOL, JOBS_SPOOL))
-        process.spawn("adoption", adoption.run)
+    _adopt(process, settings)
     known = _restore(settings)
     _follow(process, settings, known=known)
-    keys, sync = _keys(process, settings, keyring=known.keyring)
-    admin = _admin_server(settings, keys=keys)
-    door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
+    identity = add_identity(process, settings, book=known.keys)
+    door = FeedbackDoor(identity.public, feedback, token_secret=settings.strong_secret(SECRET_FILE))
     add_routes(process.app, door)
     describe(process.app)
     if settings.share_ports:
-        await until_fresh(process, lambda: _is_fresh(known, sync))
+        await until_fresh(process, lambda: _is_fresh(known, identity.sync))
     versions = add_versions(
         process, settings, directory=known.directory, segments=segments, clock=SystemClock()
     )
-    predictions = _predictions(process, settings, known=known, recording=recording, versions=versions)
+    predictions = _predictions(
+        process, settings, known=known, recording=recording, versions=versions, identity=identity
+    )
     await _serve(
         process,
         settings,
@@ -114,8 +111,14 @@ async def build(process: Process, settings: Settings) -> None:
         versions=versions,
         jobs=jobs,
         door=door,
-        admin=admin,
+        identity=identity,
     )
+
+
+def _adopt(process: Process, settings: Settings) -> None:
+    if settings.adopt_from:
+        adoption = Adoption(settings, predictions=PREDICTIONS_SPOOL, others=(FEEDBACK_SPOOL, JOBS_SPOOL))
+        process.spawn("adoption", adoption.run)
 
 
 async def _spool(
@@ -151,10 +154,10 @@ async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> Asyn
 
 def _restore(settings: Settings) -> _Known:
     catalog, directory = Catalog(), Directory()
-    keyring = KeyRing(settings.strong_secret(PEPPER_FILE))
-    for part in (catalog, directory, keyring):
+    keys = KeyBook(check_pepper(settings.secret(PEPPER_FILE)), note_count=metrics.KEYS.set)
+    for part in (catalog, directory, keys):
         part.restore(settings.state_dir)
-    return _Known(catalog=catalog, directory=directory, keyring=keyring, restored=directory.changes.revision)
+    return _Known(catalog=catalog, directory=directory, keys=keys, restored=directory.changes.revision)
 
 
 def _is_fresh(known: _Known, sync: KeySync) -> bool:
@@ -164,12 +167,12 @@ def _is_fresh(known: _Known, sync: KeySync) -> bool:
 
 def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     """Keep what is known up to date, and on disk."""
-    catalog, directory, keyring = known.catalog, known.directory, known.keyring
+    catalog, directory, keys = known.catalog, known.directory, known.keys
     files = (
         (SPECS_SNAPSHOT, catalog.changes, catalog.dump_specs),
         (ROUTES_SNAPSHOT, catalog.changes, catalog.dump_routes),
         (DIRECTORY_SNAPSHOT, directory.changes, directory.dump),
-        (KEYS_SNAPSHOT, keyring.changes, keyring.dump),
+        (KEYS_SNAPSHOT, keys.changes, keys.dump),
     )
     for name, changes, dump in files:
         snapshot = Snapshot(path=settings.state_dir / name, changes=changes, dump=dump)
@@ -183,26 +186,7 @@ def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     )
     process.spawn("directory", watch.run)
     process.ready_when("specs and routes", lambda: catalog.is_known)
-    process.ready_when("API keys", lambda: keyring.is_loaded)
-
-
-def _keys(process: Process, settings: Settings, *, keyring: KeyRing) -> tuple[Keys, KeySync]:
-    store = KeyStore()
-    sync = KeySync(settings.postgres_dsn, store, keyring=keyring)
-    process.spawn("keys", sync.run)
-    known_after_s = KNOWN_TO_ALL_S if settings.share_ports else 0.0
-    return Keys(store, sync, pepper=keyring.pepper, known_after_s=known_after_s), sync
-
-
-def _admin_server(settings: Settings, *, keys: Keys) -> RpcServer:
-    server = RpcServer(
-        interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),),
-        max_message_bytes=2 * MAX_MESSAGE_BYTES,  # a caller's largest message travels inside another
-        options=age_options(settings),
-        is_shared=settings.share_ports,
-    )
-    server.add(add_KeyAdminServicer_to_server, KeyService(keys), service=KEYS_SERVICE)
-    return server
+    process.ready_when("API keys", lambda: keys.is_loaded)
 
 
 def _public_server(settings: Settings) -> RpcServer:
@@ -224,14 +208,20 @@ def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
 
 
 def _predictions(
-    process: Process, settings: Settings, *, known: _Known, recording: Recording, versions: Versions
+    process: Process,
+    settings: Settings,
+    *,
+    known: _Known,
+    recording: Recording,
+    versions: Versions,
+    identity: Identity,
 ) -> Predictions:
     clock = SystemClock()
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
     return Predictions(
         Intake(known.catalog, recording, clock=clock),
-        known.keyring,
+        identity.public,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,
         mirror=versions.mirror,
@@ -249,11 +239,14 @@ async def _serve(
     versions: Versions,
     jobs: Spool,
     door: FeedbackDoor,
-    admin: RpcServer,
+    identity: Identity,
 ) -> None:
     """The public port, last: what it needs is there, and at the end it closes first."""
     clock, server = SystemClock(), _public_server(settings)
-    models = Models(known.catalog, known.directory, keyring=known.keyring, not_ready=process.not_ready)
+    admin = admin_server(settings, identity)
+    models = Models(
+        known.catalog, known.directory, authenticator=identity.public, not_ready=process.not_ready
+    )
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)
     server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)

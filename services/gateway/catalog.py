@@ -8,7 +8,6 @@ from typing import Final, TypeVar
 from google.protobuf.message import DecodeError, Message
 
 from services.gateway import metrics
-from services.gateway.changes import Changes
 from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import Contract, contract_of
 from services.gateway.domain.framing import frame
@@ -16,6 +15,7 @@ from services.gateway.domain.routing import Arm, Route
 from services.gateway.record_form import RecordForm
 from services.gateway.snapshots import read_messages
 from slipway import profiles
+from slipway.changes import Changes
 from slipway.errors import NotFound
 from slipway.identity.caller import DEFAULT_TENANT
 from slipway.spec import parse

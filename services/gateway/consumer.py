@@ -8,7 +8,7 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from services.gateway.catalog import Catalog
-from services.gateway.changes import until
+from slipway.changes import until
 from slipway.compacted import read_compacted
 from slipway.envelope import Event
 from slipway.topics import MODEL_SPECS, ROUTES

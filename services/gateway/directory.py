@@ -9,11 +9,11 @@ from google.protobuf.message import DecodeError
 from grpc.aio import AioRpcError
 
 from services.gateway import metrics
-from services.gateway.changes import Changes, until
 from services.gateway.domain.framing import frame
 from services.gateway.domain.routing import Arm
 from services.gateway.snapshots import read_messages
 from slipway import rpc
+from slipway.changes import Changes, until
 from slipway.v1.inference_pb2 import EndpointDirectory, WatchEndpointsRequest
 from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
 

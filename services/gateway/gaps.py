@@ -14,12 +14,12 @@ import orjson
 
 from services.gateway import metrics
 from services.gateway.records import SOURCE, timestamp
-from services.gateway.snapshots import write_atomically
 from services.gateway.spool import Spool
 from slipway.clock import Clock
 from slipway.envelope import Outgoing, attributes
 from slipway.errors import Overloaded
 from slipway.ids import new_id
+from slipway.snapshots import write_atomically
 from slipway.topics import PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionsUnrecorded
 

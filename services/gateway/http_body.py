@@ -1,10 +1,10 @@
-"""The body and the key of an HTTP request, bounded before they are believed."""
+"""The body of an HTTP request, bounded before it is believed."""
 
 import zlib
 from collections.abc import Mapping
 from typing import Any, Final
 
-from slipway.errors import InvalidInput, SlipwayError, Unauthenticated
+from slipway.errors import InvalidInput, SlipwayError
 from slipway.rpc import MAX_MESSAGE_BYTES
 from slipway.web import Receive, TooLarge, UnsupportedEncoding
 
@@ -14,18 +14,6 @@ _WINDOW_BITS: Final = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 
 class CallerGone(SlipwayError):
     """Whoever asked closed the connection before the request was here."""
-
-
-def api_key_of(headers: Mapping[bytes, bytes]) -> str:
-    """The API key: `authorization: Bearer ...`, else `x-api-key`.
-
-    Raises:
-        Unauthenticated: Another scheme.
-    """
-    scheme, _, key = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-    if scheme and scheme.lower() != "bearer":
-        raise Unauthenticated("authorization must be `Bearer slk_...`")
-    return key.strip() or headers.get(b"x-api-key", b"").decode("latin-1")
 
 
 async def read_body(headers: Mapping[bytes, bytes], receive: Receive) -> bytes:

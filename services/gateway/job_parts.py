@@ -11,7 +11,6 @@ from services.gateway.job_rpc import (
     TrustedInferenceService,
 )
 from services.gateway.job_web import add_job_routes
-from services.gateway.rpc import api_key_of
 from services.gateway.settings import Settings
 from services.gateway.spool import Spool
 from slipway.clock import Clock
@@ -54,7 +53,7 @@ async def add_jobs(
     )
     public.add(
         add_AsyncInferenceServicer_to_server,
-        AsyncInferenceService(door, api_key_of=api_key_of),
+        AsyncInferenceService(door),
         service=ASYNC_SERVICE,
     )
     trusted = TrustedInferenceService(predictions, not_ready=process.missing)

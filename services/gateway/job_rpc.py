@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -12,7 +12,8 @@ from services.gateway.domain.job_options import JobOptions
 from services.gateway.handlers.jobs import JobDoor
 from services.gateway.handlers.predict import Predictions
 from slipway.errors import SlipwayError, Unavailable
-from slipway.identity.caller import APP, Caller
+from slipway.identity.caller import APP, Caller, Method
+from slipway.identity.credentials import of_call
 from slipway.job_terms import HIGH
 from slipway.rpc import aborting, status_of
 from slipway.v1 import jobs_pb2
@@ -21,15 +22,13 @@ from slipway.v1.jobs_pb2_grpc import AsyncInferenceServicer, TrustedInferenceSer
 ASYNC_SERVICE: Final = "slipway.v1.AsyncInference"
 TRUSTED_SERVICE: Final = "slipway.v1.TrustedInference"
 PROTOCOL: Final = "job"
-KeyOf = Callable[[Any], str]
 
 
 class AsyncInferenceService(AsyncInferenceServicer):
     """Submit, look, cancel."""
 
-    def __init__(self, door: JobDoor, *, api_key_of: KeyOf) -> None:
+    def __init__(self, door: JobDoor) -> None:
         self._door = door
-        self._api_key_of = api_key_of
 
     async def Submit(
         self, request: jobs_pb2.SubmitJobRequest, context: Any
@@ -63,7 +62,7 @@ class AsyncInferenceService(AsyncInferenceServicer):
         return None
 
     def _caller(self, context: Any) -> Caller:
-        return self._door.identify(self._api_key_of(context.invocation_metadata()))
+        return self._door.identify(of_call(context))
 
 
 class TrustedInferenceService(TrustedInferenceServicer):
@@ -81,7 +80,7 @@ class TrustedInferenceService(TrustedInferenceServicer):
             if missing := self._not_ready():
                 # Before the specs are known, every model would seem to be unknown for good.
                 raise Unavailable(f"the gateway still waits for {', '.join(missing)}")
-        caller = Caller(principal=request.principal, tenant=request.tenant, roles=(APP,), method="service")
+        caller = _submitter_of(request)
         try:
             call = replace(
                 wire.read_call(request.request),
@@ -95,6 +94,19 @@ class TrustedInferenceService(TrustedInferenceServicer):
             failure = jobs_pb2.InferFailure(code=status_of(error).name, message=str(error))
             return jobs_pb2.TrustedInferResponse(failure=failure)
         return jobs_pb2.TrustedInferResponse(response=wire.write_answer(answer))
+
+
+def _submitter_of(request: jobs_pb2.TrustedInferRequest) -> Caller:
+    """Who submitted the job: it is answered with his roles, as they were then."""
+    who = request.submitter
+    return Caller(
+        principal=request.principal,
+        tenant=request.tenant,
+        # Jobs that were submitted before this was told came from holders of API keys.
+        roles=tuple(who.roles) or (APP,),
+        method=cast(Method, who.method or "api_key"),
+        credential_id=who.credential_id,
+    )
 
 
 def options_of(request: jobs_pb2.SubmitJobRequest) -> JobOptions:

@@ -12,7 +12,7 @@ from services.gateway.domain.job_options import JobOptions
 from services.gateway.handlers.jobs import JobDoor, Submitted
 from services.gateway.job_replies import LOOK_AGAIN_S, accepted_body, accepted_headers
 from services.gateway.job_rpc import options_of
-from services.gateway.web import api_key_of, read_body
+from services.gateway.web import credentials_of, read_body
 from slipway import oip_json
 from slipway.errors import InvalidInput
 from slipway.job_json import describe
@@ -28,7 +28,7 @@ def add_job_routes(app: FastAPI, door: JobDoor) -> None:
 
     @app.post("/v1/jobs", status_code=202)
     async def submit(request: Request) -> Response:
-        caller = door.identify(api_key_of(request))
+        caller = door.identify(credentials_of(request))
         body = await read_body(request)
         is_protobuf = request.headers.get("content-type", "").split(";")[0].strip().lower() in _PROTOBUF
         data, options = parse_protobuf(body) if is_protobuf else parse_json(body)
@@ -36,19 +36,19 @@ def add_job_routes(app: FastAPI, door: JobDoor) -> None:
 
     @app.get("/v1/jobs/{job_id}")
     async def find(request: Request, job_id: str) -> Response:
-        caller = door.identify(api_key_of(request))
+        caller = door.identify(credentials_of(request))
         job = await door.find(caller, job_id, wait_s=_seconds(request.query_params.get("wait_s", "0")))
         headers = {} if job.state in ENDED else {"retry-after": LOOK_AGAIN_S}
         return ORJSONResponse(describe(job), headers=headers)
 
     @app.delete("/v1/jobs/{job_id}")
     async def cancel(request: Request, job_id: str) -> Response:
-        caller = door.identify(api_key_of(request))
+        caller = door.identify(credentials_of(request))
         return ORJSONResponse(describe(await door.cancel(caller, job_id)))
 
     @app.get("/v1/callback-secret")
     async def callback_secret(request: Request) -> Response:
-        caller = door.identify(api_key_of(request))
+        caller = door.identify(credentials_of(request))
         return ORJSONResponse({"secret": await door.callback_secret(caller)})
 
 

@@ -1,14 +1,16 @@
-"""Keeps the keys in memory equal to the table: a revocation counts within two seconds."""
+"""Keeps the keys in memory equal to the table, and tells the other services: a revocation counts within two
+seconds, everywhere."""
 
 import asyncio
 import logging
 from pathlib import Path
 from typing import Final
 
-from services.gateway.changes import until
-from services.gateway.keyring import KeyRing
+from services.gateway.key_news import KeyNews
 from services.gateway.store import KeyStore
+from slipway.changes import until
 from slipway.errors import Unavailable
+from slipway.identity.key_book import KeyBook
 from slipway.postgres import FAILURES, pool
 
 log = logging.getLogger(__name__)
@@ -21,11 +23,12 @@ KNOWN_TO_ALL_S: Final = 1.5  # after which all gateways have looked
 class KeySync:
     """Watches the table; while PostgreSQL is away the last known keys stay in force."""
 
-    def __init__(self, dsn: str, store: KeyStore, *, keyring: KeyRing) -> None:
+    def __init__(self, dsn: str, store: KeyStore, *, book: KeyBook, news: KeyNews) -> None:
         self._dsn = dsn
         self._store = store
-        self._keyring = keyring
-        self._mark: tuple[int, int] | None = None
+        self._book = book
+        self._news = news
+        self._mark: int | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Follow the table until `stop` is set."""
@@ -37,15 +40,16 @@ class KeySync:
         return self._mark is not None
 
     async def refresh(self) -> None:
-        """Load the keys if anything changed.
+        """Load the keys if anything changed, and let others know.
 
         Raises:
             Unavailable: PostgreSQL is away.
         """
         mark = await self._store.mark()
         if mark != self._mark:
-            self._keyring.replace(await self._store.keys_in_force())
+            self._book.replace(await self._store.keys_in_force())
             self._mark = mark
+            self._news.wake()
 
     async def _follow(self) -> None:
         while True:

@@ -9,13 +9,13 @@ import logging
 from typing import Final, Protocol
 
 from services.gateway import metrics, records
-from services.gateway.changes import Changes, waking
 from services.gateway.domain.contract import Contract
 from services.gateway.gaps import Gaps
 from services.gateway.milestone import Milestone, Position
 from services.gateway.records import Prediction
 from services.gateway.segments import sync
 from services.gateway.spool import Spool
+from slipway.changes import Changes, waking
 from slipway.clock import Clock
 from slipway.errors import Overloaded, SlipwayError, Unavailable
 from slipway.rpc import status_of

@@ -12,12 +12,13 @@ from services.gateway.domain.job_options import JobOptions
 from services.gateway.handlers.jobs import JobDoor, Submitted
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
-from services.gateway.http_body import CallerGone, api_key_of, read_body
+from services.gateway.http_body import CallerGone, read_body
 from services.gateway.job_replies import accepted_body, accepted_headers
 from services.gateway.rest_wire import JSON, Headers
 from services.gateway.stages import AUTHENTICATE, PARSE, SERIALIZE
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.http_protocol import EXTENSION
+from slipway.identity.credentials import Credentials, from_headers
 from slipway.signature import TensorSpec
 from slipway.web import Receive, Scope, Send, retry_headers, status_of
 
@@ -40,6 +41,14 @@ class _Call:
         self.headers: Mapping[bytes, bytes] = dict(scope["headers"])
         self.model = model
         self.version = version
+
+    def credentials(self) -> Credentials:
+        """What the caller shows.
+
+        Raises:
+            Unauthenticated: Several at once.
+        """
+        return from_headers(self.scope["headers"], self.scope["extensions"][EXTENSION].certificate)
 
 
 class Rest:
@@ -101,7 +110,7 @@ class Rest:
 
     async def _infer(self, call: _Call) -> Reply:
         stages = self._predictions.begin()
-        caller = self._predictions.identify(api_key_of(call.headers))
+        caller = self._predictions.identify(call.credentials())
         stages.lap(AUTHENTICATE)
         try:
             body = await read_body(call.headers, call.receive)
@@ -144,7 +153,7 @@ class Rest:
         return json_reply(200 if is_ready else 503, {"name": call.model, "ready": is_ready})
 
     async def _model(self, call: _Call) -> Reply:
-        model, versions = self._models.describe(call.model, call.version, api_key=api_key_of(call.headers))
+        model, versions = self._models.describe(call.model, call.version, credentials=call.credentials())
         signature, parameters = model.contract.signature, oip.input_parameters(model.contract)
         about = {
             "name": model.name,
@@ -156,7 +165,7 @@ class Rest:
         return json_reply(200, about)
 
     async def _config(self, call: _Call) -> Reply:
-        model, _ = self._models.describe(call.model, call.version, api_key=api_key_of(call.headers))
+        model, _ = self._models.describe(call.model, call.version, credentials=call.credentials())
         signature = model.contract.signature
         about = {
             "name": model.name,
@@ -168,17 +177,17 @@ class Rest:
         return json_reply(200, about)
 
     async def _index(self, call: _Call) -> Reply:
-        api_key = api_key_of(call.headers)
-        self._models.authenticate(api_key)
+        credentials = call.credentials()
+        self._models.authenticate(credentials)
         body = await read_body(call.headers, call.receive)
         only_ready = (rest_wire.read_object(body) if body.strip() else {}).get("ready", False)
         if type(only_ready) is not bool:
             raise InvalidInput("ready must be true or false")
-        entries = self._models.index(api_key=api_key, only_ready=only_ready)
+        entries = self._models.index(credentials=credentials, only_ready=only_ready)
         return json_reply(200, entries)
 
     async def _load(self, call: _Call) -> Reply:
-        self._models.authenticate(api_key_of(call.headers))
+        self._models.authenticate(call.credentials())
         return error_reply(501, oip.NO_LOADING)
 
 

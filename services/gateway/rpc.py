@@ -1,43 +1,28 @@
-"""gRPC: the Open Inference Protocol, feedback intake, and keys for operators."""
+"""gRPC: the Open Inference Protocol, and feedback intake."""
 
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError, Message
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.gateway import oip as protocol
 from services.gateway.domain.contract import Contract
 from services.gateway.handlers.feedback import FeedbackDoor
-from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
-from services.gateway.store import KeyRow
 from slipway.errors import InvalidInput, SlipwayError
+from slipway.identity.credentials import of_call
 from slipway.oip import open_inference_pb2 as oip
 from slipway.rpc import aborting, retry_metadata, status_of
 from slipway.signature import TensorSpec
-from slipway.v1 import feedback_pb2, keys_pb2
-from slipway.v1.keys_pb2_grpc import KeyAdminServicer
+from slipway.v1 import feedback_pb2
 
 OIP_SERVICE: Final = "inference.GRPCInferenceService"
 FEEDBACK_SERVICE: Final = "slipway.v1.FeedbackIntake"
-KEYS_SERVICE: Final = "slipway.v1.KeyAdmin"
 _LONGEST_DETAILS: Final = 1000  # details travel in a header, which clients bound at 8 KiB
 
 M = TypeVar("M", bound=Message)
-
-
-def api_key_of(metadata: Iterable[tuple[str, Any]]) -> str:
-    """The API key in call metadata or HTTP headers: `authorization: Bearer ...` or `x-api-key`."""
-    for name, value in metadata:
-        if name == "authorization":
-            scheme, _, key = value.strip().partition(" ")
-            return key.strip() if scheme.lower() == "bearer" else ""
-        if name == "x-api-key":
-            return str(value)
-    return ""
 
 
 def arm_of(metadata: Iterable[tuple[str, Any]]) -> str:
@@ -83,13 +68,12 @@ class InferenceService:
 
     async def ModelInfer(self, data: bytes, context: Any) -> bytes:
         """Predict."""
-        metadata = context.invocation_metadata()
         try:
             return await self._predictions.infer(
                 data,
-                api_key=api_key_of(metadata),
+                credentials=of_call(context),
                 budget_s=context.time_remaining(),
-                arm=arm_of(metadata),
+                arm=arm_of(context.invocation_metadata()),
             )
         except SlipwayError as error:
             await context.abort(status_of(error), str(error)[:_LONGEST_DETAILS], retry_metadata(error))
@@ -121,7 +105,7 @@ class InferenceService:
         async with aborting(context):
             request = parse(data, oip.ModelMetadataRequest)
             model, versions = self._models.describe(
-                request.name, request.version, api_key=api_key_of(context.invocation_metadata())
+                request.name, request.version, credentials=of_call(context)
             )
         signature = model.contract.signature
         return oip.ModelMetadataResponse(
@@ -136,9 +120,7 @@ class InferenceService:
         """What Triton's tools ask beside the metadata: that rows are batched, and how many."""
         async with aborting(context):
             request = parse(data, oip.ModelConfigRequest)
-            model, _ = self._models.describe(
-                request.name, request.version, api_key=api_key_of(context.invocation_metadata())
-            )
+            model, _ = self._models.describe(request.name, request.version, credentials=of_call(context))
         signature = model.contract.signature
         config = oip.ModelConfig(
             name=model.name,
@@ -153,9 +135,7 @@ class InferenceService:
         """The caller's models, and which of their versions are ready."""
         async with aborting(context):
             request = parse(data, oip.RepositoryIndexRequest)
-            entries = self._models.index(
-                api_key=api_key_of(context.invocation_metadata()), only_ready=request.ready
-            )
+            entries = self._models.index(credentials=of_call(context), only_ready=request.ready)
         models = [
             oip.RepositoryIndexResponse.ModelIndex(
                 name=entry.name, version=entry.version, state=entry.state, reason=entry.reason
@@ -179,35 +159,10 @@ class FeedbackService:
     async def SubmitFeedback(self, data: bytes, context: Any) -> bytes:
         """Take up to 1000 items, all or none."""
         async with aborting(context):
-            caller = self._door.authenticate(api_key_of(context.invocation_metadata()))
+            caller = self._door.authenticate(of_call(context))
             request = parse(data, feedback_pb2.SubmitFeedbackRequest)
             ids = self._door.submit(request.items, caller=caller, protocol="grpc")
         return feedback_pb2.SubmitFeedbackResponse(feedback_ids=ids).SerializeToString()
-
-
-class KeyService(KeyAdminServicer):
-    """API keys, for holders of the operator token."""
-
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
-
-    async def CreateKey(self, request: keys_pb2.CreateKeyRequest, context: Any) -> keys_pb2.CreateKeyResponse:
-        """Make a key and show it once."""
-        async with aborting(context):
-            row, text = await self._keys.create(request.principal, request.tenant)
-        return keys_pb2.CreateKeyResponse(info=_key_info(row), secret=text)
-
-    async def ListKeys(self, _request: keys_pb2.ListKeysRequest, context: Any) -> keys_pb2.ListKeysResponse:
-        """All keys."""
-        async with aborting(context):
-            rows = await self._keys.list_all()
-        return keys_pb2.ListKeysResponse(keys=[_key_info(row) for row in rows])
-
-    async def RevokeKey(self, request: keys_pb2.RevokeKeyRequest, context: Any) -> keys_pb2.KeyInfo:
-        """Take a key out of force."""
-        async with aborting(context):
-            row = await self._keys.revoke(request.key_id)
-        return _key_info(row)
 
 
 def parse(data: bytes, kind: type[M]) -> M:
@@ -239,17 +194,3 @@ def _input_metadata(spec: TensorSpec, contract: Contract) -> oip.ModelMetadataRe
         else:
             metadata.parameters[name].string_param = value
     return metadata
-
-
-def _key_info(row: KeyRow) -> keys_pb2.KeyInfo:
-    created, revoked = Timestamp(), Timestamp()
-    created.FromDatetime(row.created_at)
-    if row.revoked_at is not None:
-        revoked.FromDatetime(row.revoked_at)
-    return keys_pb2.KeyInfo(
-        key_id=row.key_id,
-        principal=row.principal,
-        tenant=row.tenant,
-        created_at=created,
-        revoked_at=revoked if row.revoked_at is not None else None,
-    )

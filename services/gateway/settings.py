@@ -16,7 +16,6 @@ _LONGEST_BUDGET_MS: Final = 1000
 _AGE_SPREAD: Final = (
     1.1  # gRPC lets connections last up to a tenth longer or less, so that not all end at once
 )
-PEPPER_FILE: Final = "api_keys.pepper"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from services.gateway import metrics
-from services.gateway.changes import waking
 from services.gateway.spool import Spool
+from slipway.changes import waking
 from slipway.envelope import Outgoing
 from slipway.errors import Unavailable
 from slipway.kafka import Producer

@@ -16,7 +16,6 @@ from typing import Final
 import orjson
 
 from services.gateway import metrics
-from services.gateway.changes import Changes
 from services.gateway.domain.framing import (
     HEADER_BYTES,
     MAX_PAYLOAD_BYTES,
@@ -26,9 +25,10 @@ from services.gateway.domain.framing import (
 )
 from services.gateway.milestone import Milestone, Position
 from services.gateway.segments import MARK, Segments
-from services.gateway.snapshots import write_atomically
+from slipway.changes import Changes
 from slipway.envelope import Outgoing
 from slipway.errors import InvalidInput, Overloaded, Unavailable
+from slipway.snapshots import write_atomically
 
 log = logging.getLogger(__name__)
 

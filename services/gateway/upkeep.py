@@ -5,12 +5,12 @@ import itertools
 from typing import Final
 
 from services.gateway.catalog import Catalog
-from services.gateway.changes import waking
 from services.gateway.directory import Directory
 from services.gateway.handlers.models import Models
 from services.gateway.lanes import Lanes
 from services.gateway.rpc import FEEDBACK_SERVICE, OIP_SERVICE
 from services.gateway.upstream import Upstream
+from slipway.changes import waking
 from slipway.rpc import RpcServer
 
 _LOOK_S: Final = 0.25

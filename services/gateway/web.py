@@ -10,6 +10,8 @@ from google.protobuf import json_format
 from services.gateway import http_body
 from services.gateway.handlers.feedback import FeedbackDoor
 from slipway.errors import InvalidInput
+from slipway.http_protocol import EXTENSION
+from slipway.identity.credentials import Credentials, from_headers
 from slipway.v1.feedback_pb2 import FeedbackReceived
 
 _DEPTH = 20
@@ -20,7 +22,7 @@ def add_routes(app: FastAPI, door: FeedbackDoor) -> None:
 
     @app.post("/v1/feedback", status_code=202)
     async def feedback(request: Request) -> ORJSONResponse:
-        caller = door.authenticate(api_key_of(request))
+        caller = door.authenticate(credentials_of(request))
         items = parse_items(await read_body(request))
         ids = door.submit(items, caller=caller, protocol="http")
         return ORJSONResponse({"feedback_ids": ids}, status_code=202)
@@ -53,10 +55,10 @@ async def read_body(request: Request) -> bytes:
     return await http_body.read_body(dict(request.headers.raw), request.receive)
 
 
-def api_key_of(request: Request) -> str:
-    """The API key in the headers; empty where there is none.
+def credentials_of(request: Request) -> Credentials:
+    """What the caller shows: in the headers, or by the certificate of his connection.
 
     Raises:
-        Unauthenticated: Another scheme than Bearer.
+        Unauthenticated: Several at once.
     """
-    return http_body.api_key_of(dict(request.headers.raw))
+    return from_headers(request.headers.raw, request.scope["extensions"][EXTENSION].certificate)

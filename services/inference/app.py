@@ -14,9 +14,12 @@ from services.inference.settings import Settings
 from slipway import topics
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
+from slipway.identity.caller import ADMIN, SERVICE
+from slipway.identity.callers import Callers, only_for
+from slipway.identity.wiring import add_identity
 from slipway.process import Process
 from slipway.registry import Registry
-from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
 from slipway.v1 import inference_pb2_grpc
 
 
@@ -30,7 +33,9 @@ async def build(process: Process, settings: Settings) -> None:
     models = ModelCache(
         settings.state_dir / "models", Registry(settings.mlflow_url), max_files=settings.model_cache_files
     )
-    server = RpcServer(interceptors=(OperatorToken(operator_token, also_open=(f"/{rpc.DESK}/",)),))
+    authenticator, _ = add_identity(process, settings)
+    callers = Callers(authenticator, authorize=only_for(ADMIN, SERVICE), also_open=(f"/{rpc.DESK}/",))
+    server = RpcServer(interceptors=(callers,))
     server.add(
         inference_pb2_grpc.add_InferenceDirectoryServicer_to_server,
         rpc.DirectoryServicer(inference),

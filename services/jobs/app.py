@@ -24,12 +24,16 @@ from slipway import kafka, postgres
 from slipway.callback_http import callback_http
 from slipway.clock import Clock, SystemClock
 from slipway.errors import InvalidInput
+from slipway.identity.authenticator import Authenticator
+from slipway.identity.caller import ADMIN, SERVICE
+from slipway.identity.callers import Callers, only_for
+from slipway.identity.wiring import add_identity
 from slipway.ids import new_id
 from slipway.job_terms import PRIORITIES
 from slipway.outbox import Relay
 from slipway.postgres import Pool
 from slipway.process import Process
-from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, RpcServer
 from slipway.v1.jobs_pb2_grpc import add_JobDeskServicer_to_server
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -75,7 +79,8 @@ async def build(process: Process, settings: Settings) -> None:
         clock=parts.clock,
         callback_key=callback_key,
     )
-    server = _server(desk, operator_token=operator_token)
+    authenticator, _ = add_identity(process, settings)
+    server = _server(desk, authenticator)
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
@@ -117,9 +122,9 @@ async def _spawn_loops(
     process.spawn("housekeeping", Housekeeper(tidy, settings=settings, clock=parts.clock).run)
 
 
-def _server(desk: Desk, *, operator_token: str) -> RpcServer:
+def _server(desk: Desk, authenticator: Authenticator) -> RpcServer:
     server = RpcServer(
-        interceptors=(OperatorToken(operator_token),),
+        interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,  # the largest answer travels inside another message
     )
     server.add(add_JobDeskServicer_to_server, JobDesk(desk), service="slipway.v1.JobDesk")

@@ -9,7 +9,7 @@ from grpc.aio import AioRpcError
 from services.jobs.domain.verdict import Failed, Unanswered, prediction_id_of
 from services.jobs.store.entries import Claim
 from slipway import rpc
-from slipway.v1.jobs_pb2 import TrustedInferRequest
+from slipway.v1.jobs_pb2 import Submitter, TrustedInferRequest
 from slipway.v1.jobs_pb2_grpc import TrustedInferenceStub
 
 
@@ -28,6 +28,7 @@ class Gateway:
             prediction_id=prediction_id_of(claim.trial.job_id, claim.trial.attempt),
             request=claim.request,
             priority=claim.priority,
+            submitter=Submitter.FromString(claim.submitter),
         )
         try:
             outcome = await self._stub.Infer(request, metadata=self._metadata, timeout=timeout_s)

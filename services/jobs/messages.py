@@ -41,6 +41,7 @@ def read_job(event: Event) -> NewJob:
         expires_at_s=_seconds(m.expires_at),
         callback_url=m.callback_url,
         reply_topic=m.reply_topic,
+        submitter=m.submitter.SerializeToString(),
     )
 
 

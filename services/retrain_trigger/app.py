@@ -12,9 +12,12 @@ from services.retrain_trigger.store import TriggerStore
 from slipway import kafka, postgres
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
+from slipway.identity.caller import ADMIN, SERVICE
+from slipway.identity.callers import Callers, only_for
+from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
 from slipway.process import Process
-from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.rpc import RpcServer
 from slipway.topics import MODEL_SPECS
 from slipway.v1 import retraining_pb2_grpc
 
@@ -23,7 +26,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 async def build(process: Process, settings: Settings) -> None:
     """Connect everything, bottom up."""
-    operator_token = settings.secret(OPERATOR_TOKEN_FILE)
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     relay, policies, specs_known = Relay(pool, producer), PolicyBook(), asyncio.Event()
@@ -39,7 +41,8 @@ async def build(process: Process, settings: Settings) -> None:
     process.spawn("consumer", consumer.run)
     process.ready_when("specs", specs_known.is_set)
     process.ready_when("consumer", lambda: consumer.is_ready)
-    server = RpcServer(interceptors=(OperatorToken(operator_token),))
+    authenticator, _ = add_identity(process, settings)
+    server = RpcServer(interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),))
     server.add(
         retraining_pb2_grpc.add_RetrainTriggerQueriesServicer_to_server,
         RetrainTriggerQueries(store),

@@ -24,10 +24,14 @@ from services.retraining.version_files import CodeVersions
 from slipway import kafka, postgres
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
+from slipway.identity.authenticator import Authenticator
+from slipway.identity.caller import ADMIN, SERVICE
+from slipway.identity.callers import Callers, only_for
+from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
 from slipway.process import Process
 from slipway.registry import Registry
-from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
+from slipway.rpc import RpcServer
 from slipway.v1 import retraining_pb2_grpc
 
 ROOM: Final = Path(__file__).parent
@@ -36,7 +40,6 @@ _LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pandas", "ray", "scikit-le
 
 async def build(process: Process, settings: Settings) -> None:
     """Connect everything, bottom up."""
-    operator_token = settings.secret(OPERATOR_TOKEN_FILE)
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=ROOM / "migrations"))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     clock, relay, board = SystemClock(), Relay(pool, producer), ProgressBoard()
@@ -72,11 +75,12 @@ async def build(process: Process, settings: Settings) -> None:
     operations = Operations(
         examples, jobs, specs=specs, desk=desk, board=board, settings=settings, clock=clock
     )
-    await process.enter(_server(operations, operator_token).serving(f"{settings.host}:{settings.grpc_port}"))
+    authenticator, _ = add_identity(process, settings)
+    await process.enter(_server(operations, authenticator).serving(f"{settings.host}:{settings.grpc_port}"))
 
 
-def _server(operations: Operations, operator_token: str) -> RpcServer:
-    server = RpcServer(interceptors=(OperatorToken(operator_token),))
+def _server(operations: Operations, authenticator: Authenticator) -> RpcServer:
+    server = RpcServer(interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),))
     server.add(
         retraining_pb2_grpc.add_RetrainingControlServicer_to_server,
         RetrainingControl(operations),

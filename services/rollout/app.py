@@ -17,10 +17,8 @@ from services.rollout.evidence_handlers import ripen
 from services.rollout.gate_watch import GateWatch
 from services.rollout.lease import Lease
 from services.rollout.notice_delivery import Bounds, NoticeDelivery
+from services.rollout.notice_rpc import RolloutNotices
 from services.rollout.notice_store import NoticeStore
-from services.rollout.operator_book import OperatorBook
-from services.rollout.operator_rpc import OperatorAdmin, RolloutNotices
-from services.rollout.operator_store import OperatorStore
 from services.rollout.reconcile import Reconciliation
 from services.rollout.rpc import RolloutControl
 from services.rollout.settings import Settings
@@ -29,11 +27,13 @@ from services.rollout.version_registry import VersionRegistry
 from slipway import kafka, postgres, rpc
 from slipway.callback_http import callback_http
 from slipway.clock import SystemClock
+from slipway.identity.callers import Callers, not_for_applications
+from slipway.identity.wiring import add_identity
 from slipway.ids import new_id
 from slipway.outbox import Relay
 from slipway.process import Loop, Process
 from slipway.registry import Registry
-from slipway.v1 import inference_pb2_grpc, notices_pb2_grpc, operators_pb2_grpc, rollout_pb2_grpc
+from slipway.v1 import inference_pb2_grpc, notices_pb2_grpc, rollout_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 _CONSUMERS: Final = (candidate_loop, prediction_loop, label_loop, shadow_loop)
@@ -50,8 +50,7 @@ async def build(process: Process, settings: Settings) -> None:
     registry = await process.enter(_registry(settings.mlflow_url))
     channel = await process.enter(rpc.channel(settings.inference_target))
     directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel), token=token)
-    book = OperatorBook(OperatorStore(store), clock=SystemClock())
-    await book.read()
+    authenticator, keys = add_identity(process, settings)
     notices = NoticeStore(store)
 
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
@@ -66,30 +65,23 @@ async def build(process: Process, settings: Settings) -> None:
     ]
 
     process.spawn("relay", relay.run)
-    process.spawn("operators", book.run)
     process.spawn("lease", lease.run)
     process.spawn("lead", partial(_lead, lease, control, work=work))
     process.ready_when("lease", lambda: control.is_leading)
     process.ready_when("consumers", lambda: all(loop.is_ready for loop in loops))
 
     server = _server(
-        RolloutControl(control, registry, receivers=settings.receivers(), book=book),
-        OperatorAdmin(book),
+        RolloutControl(control, registry, receivers=settings.receivers(), keys=keys),
         notices=RolloutNotices(control, notices, key=settings.callback_key()),
-        callers=rpc.OperatorToken(token, named=book.identify),
+        callers=Callers(authenticator, authorize=not_for_applications),
     )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
-def _server(
-    control: RolloutControl, operators: OperatorAdmin, *, notices: RolloutNotices, callers: rpc.OperatorToken
-) -> rpc.RpcServer:
+def _server(control: RolloutControl, *, notices: RolloutNotices, callers: Callers) -> rpc.RpcServer:
     server = rpc.RpcServer(interceptors=(callers,))
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server, control, service="slipway.v1.RolloutControl"
-    )
-    server.add(
-        operators_pb2_grpc.add_OperatorAdminServicer_to_server, operators, service="slipway.v1.OperatorAdmin"
     )
     server.add(
         notices_pb2_grpc.add_RolloutNoticesServicer_to_server, notices, service="slipway.v1.RolloutNotices"

@@ -8,8 +8,8 @@ from services.rollout.callers import actor_of
 from services.rollout.control import Control
 from services.rollout.domain.gates import RoleMissing
 from services.rollout.domain.log_entry import Version
+from services.rollout.domain.roles import who_could
 from services.rollout.messages import to_spec
-from services.rollout.operator_book import OperatorBook
 from services.rollout.report_data import build_report
 from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
@@ -17,6 +17,7 @@ from services.rollout.status import status_of
 from services.rollout.version_registry import VersionRegistry
 from slipway.callback_urls import CallbackPolicy
 from slipway.errors import Denied, InvalidInput
+from slipway.identity.key_book import KeyBook
 from slipway.rpc import aborting, caller
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
 
@@ -28,12 +29,12 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
     """The operator's way to models, specs and rollouts."""
 
     def __init__(
-        self, control: Control, registry: VersionRegistry, *, receivers: CallbackPolicy, book: OperatorBook
+        self, control: Control, registry: VersionRegistry, *, receivers: CallbackPolicy, keys: KeyBook
     ) -> None:
         self._control = control
         self._registry = registry
         self._receivers = receivers
-        self._book = book
+        self._keys = keys
 
     async def ApplySpec(self, request: rollout_pb2.ApplySpecRequest, context: Any) -> Any:
         """Store and publish a spec."""
@@ -123,8 +124,11 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
                     reason=request.reason,
                 )
             except RoleMissing as error:
-                raise Denied(f"{error}; {self._book.who_could(error.role)}") from error
+                raise Denied(f"{error}; {self._who_could(error.role)}") from error
             return await self._status(request.model)
+
+    def _who_could(self, role: str) -> str:
+        return who_could(role, self._keys.names_with(role, now_s=self._control.clock.now_s()))
 
     async def GetReport(self, request: rollout_pb2.RolloutReportRequest, context: Any) -> Any:
         """Who, what, why, and the evidence over time of one rollout."""

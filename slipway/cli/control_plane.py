@@ -18,7 +18,7 @@ T = TypeVar("T")
 DEADLINE_S: Final = 10.0
 ACTOR: Final = "operator"
 OPERATOR_TOKEN: Final = "SLIPWAY_OPERATOR_TOKEN"
-_KNOW_OPERATORS: Final = frozenset({"rollout"})
+_FOR_PEOPLE: Final = frozenset({"rollout", "gateway_admin"})
 _FOLLOW_S: Final = 0.3
 _AT_ONCE: Final = 16
 Call = Callable[[Any, dict[str, Any]], Awaitable[T]]
@@ -29,22 +29,22 @@ class ControlPlane:
     """Where the services answer, and whose token they are shown.
 
     Attributes:
-        operator_token_file: A named operator's token, for the services that know operators by name.
+        operator_token_file: The API key of whoever calls, for the services that people command by name.
     """
 
     environment: Mapping[str, str] = field(default_factory=lambda: {**cli_environment(), **os.environ})
     operator_token_file: Path | None = None
 
     def metadata(self, service: str) -> tuple[tuple[str, str], ...]:
-        """Call metadata with the caller's own token where the service knows it, else with the stack's.
+        """Call metadata with the caller's own key where people command by name, else with the stack's token.
 
         Raises:
-            InvalidInput: There is no token yet.
+            InvalidInput: There is neither.
         """
-        own = self._own_token() if service in _KNOW_OPERATORS else ""
-        if own:
-            return rpc.operator_metadata(own)
+        own = self._own_token()
         path = Path(self.environment["SLIPWAY_SECRETS_DIR"]) / rpc.OPERATOR_TOKEN_FILE
+        if own and (service in _FOR_PEOPLE or not path.is_file()):
+            return rpc.operator_metadata(own)
         if not path.is_file():
             raise InvalidInput(f"there is no operator token at {path}; `slipway up` makes it")
         return rpc.operator_metadata(path.read_text().strip())
@@ -55,7 +55,7 @@ class ControlPlane:
         try:
             return self.operator_token_file.read_text().strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise InvalidInput(f"cannot read the operator's token: {error}") from error
+            raise InvalidInput(f"cannot read the key: {error}") from error
 
     async def call(
         self, service: str, stub: Callable[[Any], Any], method: Call[T], *, deadline_s: float = DEADLINE_S

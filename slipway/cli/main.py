@@ -78,12 +78,7 @@ COMMANDS: Final = {
         target="slipway.cli.replay:replay", summary="Run a labelled stream through the stack.", panel=_STREAMS
     ),
     "keys": Command(
-        target="slipway.cli.keys:app", summary="Create, list and revoke API keys.", panel=_STREAMS
-    ),
-    "operators": Command(
-        target="slipway.cli.operators:app",
-        summary="Add, list and revoke operators with roles.",
-        panel=_STREAMS,
+        target="slipway.cli.keys:app", summary="Create, list, rotate and revoke API keys.", panel=_STREAMS
     ),
 }
 _EPILOG: Final = "Examples:  slipway up  ·  slipway status  ·  slipway logs gateway -f  ·  slipway down"

@@ -22,7 +22,7 @@ TokenFile = Annotated[
     Path | None,
     typer.Option(
         "--operator-token-file",
-        help="Your own operator's token; else $SLIPWAY_OPERATOR_TOKEN, else that of the stack.",
+        help="A file with your own API key; else $SLIPWAY_OPERATOR_TOKEN, else the stack's own token.",
     ),
 ]
 

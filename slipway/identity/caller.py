@@ -8,6 +8,7 @@ Method = Literal["api_key", "jwt", "mtls", "service", "operator"]
 DEFAULT_TENANT: Final = "default"
 APP: Final = "app"
 ADMIN: Final = "admin"
+SERVICE: Final = "service"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

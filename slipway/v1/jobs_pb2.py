@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from slipway.oip import open_inference_pb2 as slipway_dot_oip_dot_open__inference__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15slipway/v1/jobs.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a slipway/oip/open_inference.proto\"\x80\x02\n\x0cJobSubmitted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07request\x18\x05 \x01(\x0c\x12\x10\n\x08priority\x18\x06 \x01(\t\x12\x30\n\x0csubmitted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63\x61llback_url\x18\t \x01(\t\x12\x13\n\x0breply_topic\x18\n \x01(\t\"\xf2\x01\n\x0bJobFinished\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x10\n\x08response\x18\x08 \x01(\x0c\x12\x30\n\x0csubmitted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc9\x02\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\t\x12\x30\n\x0csubmitted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05tries\x18\x08 \x01(\r\x12\x0c\n\x04\x63ode\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12/\n\x08response\x18\x0b \x01(\x0b\x32\x1d.inference.ModelInferResponse\x12\x10\n\x08\x63\x61llback\x18\x0c \x01(\t\"\xa4\x01\n\x10SubmitJobRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.inference.ModelInferRequest\x12\x10\n\x08priority\x18\x02 \x01(\t\x12\r\n\x05ttl_s\x18\x03 \x01(\x01\x12\x14\n\x0c\x63\x61llback_url\x18\x04 \x01(\t\x12\x13\n\x0breply_topic\x18\x05 \x01(\t\x12\x15\n\rsubmission_id\x18\x06 \x01(\t\"S\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06wait_s\x18\x02 \x01(\x01\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x1a\n\x18GetCallbackSecretRequest\" \n\x0e\x43\x61llbackSecret\x12\x0e\n\x06secret\x18\x01 \x01(\t\"-\n\x08JobOwner\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\"U\n\x0e\x46indJobRequest\x12#\n\x05owner\x18\x01 \x01(\x0b\x32\x14.slipway.v1.JobOwner\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06wait_s\x18\x03 \x01(\x01\"r\n\x13TrustedInferRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x15\n\rprediction_id\x18\x03 \x01(\t\x12\x0f\n\x07request\x18\x04 \x01(\x0c\x12\x10\n\x08priority\x18\x05 \x01(\t\"b\n\x14TrustedInferResponse\x12\x12\n\x08response\x18\x01 \x01(\x0cH\x00\x12+\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.slipway.v1.InferFailureH\x00\x42\t\n\x07outcome\"-\n\x0cInferFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2\xa0\x02\n\x0e\x41syncInference\x12\x45\n\x06Submit\x12\x1c.slipway.v1.SubmitJobRequest\x1a\x1d.slipway.v1.SubmitJobResponse\x12\x34\n\x06GetJob\x12\x19.slipway.v1.GetJobRequest\x1a\x0f.slipway.v1.Job\x12:\n\tCancelJob\x12\x1c.slipway.v1.CancelJobRequest\x1a\x0f.slipway.v1.Job\x12U\n\x11GetCallbackSecret\x12$.slipway.v1.GetCallbackSecretRequest\x1a\x1a.slipway.v1.CallbackSecret2\xbf\x01\n\x07JobDesk\x12\x33\n\x04\x46ind\x12\x1a.slipway.v1.FindJobRequest\x1a\x0f.slipway.v1.Job\x12\x35\n\x06\x43\x61ncel\x12\x1a.slipway.v1.FindJobRequest\x1a\x0f.slipway.v1.Job\x12H\n\x14\x44\x65riveCallbackSecret\x12\x14.slipway.v1.JobOwner\x1a\x1a.slipway.v1.CallbackSecret2^\n\x10TrustedInference\x12J\n\x05Infer\x12\x1f.slipway.v1.TrustedInferRequest\x1a .slipway.v1.TrustedInferResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15slipway/v1/jobs.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a slipway/oip/open_inference.proto\"\xaa\x02\n\x0cJobSubmitted\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0f\n\x07request\x18\x05 \x01(\x0c\x12\x10\n\x08priority\x18\x06 \x01(\t\x12\x30\n\x0csubmitted_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63\x61llback_url\x18\t \x01(\t\x12\x13\n\x0breply_topic\x18\n \x01(\t\x12(\n\tsubmitter\x18\x0b \x01(\x0b\x32\x15.slipway.v1.Submitter\"A\n\tSubmitter\x12\r\n\x05roles\x18\x01 \x03(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x15\n\rcredential_id\x18\x03 \x01(\t\"\xf2\x01\n\x0bJobFinished\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x11\n\tprincipal\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\r\n\x05state\x18\x05 \x01(\t\x12\x0c\n\x04\x63ode\x18\x06 \x01(\t\x12\x0f\n\x07message\x18\x07 \x01(\t\x12\x10\n\x08response\x18\x08 \x01(\x0c\x12\x30\n\x0csubmitted_at\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc9\x02\n\x03Job\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\r\n\x05model\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\t\x12\x30\n\x0csubmitted_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x66inished_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05tries\x18\x08 \x01(\r\x12\x0c\n\x04\x63ode\x18\t \x01(\t\x12\x0f\n\x07message\x18\n \x01(\t\x12/\n\x08response\x18\x0b \x01(\x0b\x32\x1d.inference.ModelInferResponse\x12\x10\n\x08\x63\x61llback\x18\x0c \x01(\t\"\xa4\x01\n\x10SubmitJobRequest\x12-\n\x07request\x18\x01 \x01(\x0b\x32\x1c.inference.ModelInferRequest\x12\x10\n\x08priority\x18\x02 \x01(\t\x12\r\n\x05ttl_s\x18\x03 \x01(\x01\x12\x14\n\x0c\x63\x61llback_url\x18\x04 \x01(\t\x12\x13\n\x0breply_topic\x18\x05 \x01(\t\x12\x15\n\rsubmission_id\x18\x06 \x01(\t\"S\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"/\n\rGetJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06wait_s\x18\x02 \x01(\x01\"\"\n\x10\x43\x61ncelJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x1a\n\x18GetCallbackSecretRequest\" \n\x0e\x43\x61llbackSecret\x12\x0e\n\x06secret\x18\x01 \x01(\t\"-\n\x08JobOwner\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\"U\n\x0e\x46indJobRequest\x12#\n\x05owner\x18\x01 \x01(\x0b\x32\x14.slipway.v1.JobOwner\x12\x0e\n\x06job_id\x18\x02 \x01(\t\x12\x0e\n\x06wait_s\x18\x03 \x01(\x01\"\x9c\x01\n\x13TrustedInferRequest\x12\x0e\n\x06tenant\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x15\n\rprediction_id\x18\x03 \x01(\t\x12\x0f\n\x07request\x18\x04 \x01(\x0c\x12\x10\n\x08priority\x18\x05 \x01(\t\x12(\n\tsubmitter\x18\x06 \x01(\x0b\x32\x15.slipway.v1.Submitter\"b\n\x14TrustedInferResponse\x12\x12\n\x08response\x18\x01 \x01(\x0cH\x00\x12+\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x18.slipway.v1.InferFailureH\x00\x42\t\n\x07outcome\"-\n\x0cInferFailure\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t2\xa0\x02\n\x0e\x41syncInference\x12\x45\n\x06Submit\x12\x1c.slipway.v1.SubmitJobRequest\x1a\x1d.slipway.v1.SubmitJobResponse\x12\x34\n\x06GetJob\x12\x19.slipway.v1.GetJobRequest\x1a\x0f.slipway.v1.Job\x12:\n\tCancelJob\x12\x1c.slipway.v1.CancelJobRequest\x1a\x0f.slipway.v1.Job\x12U\n\x11GetCallbackSecret\x12$.slipway.v1.GetCallbackSecretRequest\x1a\x1a.slipway.v1.CallbackSecret2\xbf\x01\n\x07JobDesk\x12\x33\n\x04\x46ind\x12\x1a.slipway.v1.FindJobRequest\x1a\x0f.slipway.v1.Job\x12\x35\n\x06\x43\x61ncel\x12\x1a.slipway.v1.FindJobRequest\x1a\x0f.slipway.v1.Job\x12H\n\x14\x44\x65riveCallbackSecret\x12\x14.slipway.v1.JobOwner\x1a\x1a.slipway.v1.CallbackSecret2^\n\x10TrustedInference\x12J\n\x05Infer\x12\x1f.slipway.v1.TrustedInferRequest\x1a .slipway.v1.TrustedInferResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,37 +34,39 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'slipway.v1.jobs_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOBSUBMITTED']._serialized_start=105
-  _globals['_JOBSUBMITTED']._serialized_end=361
-  _globals['_JOBFINISHED']._serialized_start=364
-  _globals['_JOBFINISHED']._serialized_end=606
-  _globals['_JOB']._serialized_start=609
-  _globals['_JOB']._serialized_end=938
-  _globals['_SUBMITJOBREQUEST']._serialized_start=941
-  _globals['_SUBMITJOBREQUEST']._serialized_end=1105
-  _globals['_SUBMITJOBRESPONSE']._serialized_start=1107
-  _globals['_SUBMITJOBRESPONSE']._serialized_end=1190
-  _globals['_GETJOBREQUEST']._serialized_start=1192
-  _globals['_GETJOBREQUEST']._serialized_end=1239
-  _globals['_CANCELJOBREQUEST']._serialized_start=1241
-  _globals['_CANCELJOBREQUEST']._serialized_end=1275
-  _globals['_GETCALLBACKSECRETREQUEST']._serialized_start=1277
-  _globals['_GETCALLBACKSECRETREQUEST']._serialized_end=1303
-  _globals['_CALLBACKSECRET']._serialized_start=1305
-  _globals['_CALLBACKSECRET']._serialized_end=1337
-  _globals['_JOBOWNER']._serialized_start=1339
-  _globals['_JOBOWNER']._serialized_end=1384
-  _globals['_FINDJOBREQUEST']._serialized_start=1386
-  _globals['_FINDJOBREQUEST']._serialized_end=1471
-  _globals['_TRUSTEDINFERREQUEST']._serialized_start=1473
-  _globals['_TRUSTEDINFERREQUEST']._serialized_end=1587
-  _globals['_TRUSTEDINFERRESPONSE']._serialized_start=1589
-  _globals['_TRUSTEDINFERRESPONSE']._serialized_end=1687
-  _globals['_INFERFAILURE']._serialized_start=1689
-  _globals['_INFERFAILURE']._serialized_end=1734
-  _globals['_ASYNCINFERENCE']._serialized_start=1737
-  _globals['_ASYNCINFERENCE']._serialized_end=2025
-  _globals['_JOBDESK']._serialized_start=2028
-  _globals['_JOBDESK']._serialized_end=2219
-  _globals['_TRUSTEDINFERENCE']._serialized_start=2221
-  _globals['_TRUSTEDINFERENCE']._serialized_end=2315
+  _globals['_JOBSUBMITTED']._serialized_end=403
+  _globals['_SUBMITTER']._serialized_start=405
+  _globals['_SUBMITTER']._serialized_end=470
+  _globals['_JOBFINISHED']._serialized_start=473
+  _globals['_JOBFINISHED']._serialized_end=715
+  _globals['_JOB']._serialized_start=718
+  _globals['_JOB']._serialized_end=1047
+  _globals['_SUBMITJOBREQUEST']._serialized_start=1050
+  _globals['_SUBMITJOBREQUEST']._serialized_end=1214
+  _globals['_SUBMITJOBRESPONSE']._serialized_start=1216
+  _globals['_SUBMITJOBRESPONSE']._serialized_end=1299
+  _globals['_GETJOBREQUEST']._serialized_start=1301
+  _globals['_GETJOBREQUEST']._serialized_end=1348
+  _globals['_CANCELJOBREQUEST']._serialized_start=1350
+  _globals['_CANCELJOBREQUEST']._serialized_end=1384
+  _globals['_GETCALLBACKSECRETREQUEST']._serialized_start=1386
+  _globals['_GETCALLBACKSECRETREQUEST']._serialized_end=1412
+  _globals['_CALLBACKSECRET']._serialized_start=1414
+  _globals['_CALLBACKSECRET']._serialized_end=1446
+  _globals['_JOBOWNER']._serialized_start=1448
+  _globals['_JOBOWNER']._serialized_end=1493
+  _globals['_FINDJOBREQUEST']._serialized_start=1495
+  _globals['_FINDJOBREQUEST']._serialized_end=1580
+  _globals['_TRUSTEDINFERREQUEST']._serialized_start=1583
+  _globals['_TRUSTEDINFERREQUEST']._serialized_end=1739
+  _globals['_TRUSTEDINFERRESPONSE']._serialized_start=1741
+  _globals['_TRUSTEDINFERRESPONSE']._serialized_end=1839
+  _globals['_INFERFAILURE']._serialized_start=1841
+  _globals['_INFERFAILURE']._serialized_end=1886
+  _globals['_ASYNCINFERENCE']._serialized_start=1889
+  _globals['_ASYNCINFERENCE']._serialized_end=2177
+  _globals['_JOBDESK']._serialized_start=2180
+  _globals['_JOBDESK']._serialized_end=2371
+  _globals['_TRUSTEDINFERENCE']._serialized_start=2373
+  _globals['_TRUSTEDINFERENCE']._serialized_end=2467
 # @@protoc_insertion_point(module_scope)

@@ -2,15 +2,16 @@ import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from slipway.oip import open_inference_pb2 as _open_inference_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JobSubmitted(_message.Message):
-    __slots__ = ("job_id", "tenant", "principal", "model", "request", "priority", "submitted_at", "expires_at", "callback_url", "reply_topic")
+    __slots__ = ("job_id", "tenant", "principal", "model", "request", "priority", "submitted_at", "expires_at", "callback_url", "reply_topic", "submitter")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
@@ -21,6 +22,7 @@ class JobSubmitted(_message.Message):
     EXPIRES_AT_FIELD_NUMBER: _ClassVar[int]
     CALLBACK_URL_FIELD_NUMBER: _ClassVar[int]
     REPLY_TOPIC_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTER_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     tenant: str
     principal: str
@@ -31,7 +33,18 @@ class JobSubmitted(_message.Message):
     expires_at: _timestamp_pb2.Timestamp
     callback_url: str
     reply_topic: str
-    def __init__(self, job_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., request: _Optional[bytes] = ..., priority: _Optional[str] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., callback_url: _Optional[str] = ..., reply_topic: _Optional[str] = ...) -> None: ...
+    submitter: Submitter
+    def __init__(self, job_id: _Optional[str] = ..., tenant: _Optional[str] = ..., principal: _Optional[str] = ..., model: _Optional[str] = ..., request: _Optional[bytes] = ..., priority: _Optional[str] = ..., submitted_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., expires_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., callback_url: _Optional[str] = ..., reply_topic: _Optional[str] = ..., submitter: _Optional[_Union[Submitter, _Mapping]] = ...) -> None: ...
+
+class Submitter(_message.Message):
+    __slots__ = ("roles", "method", "credential_id")
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    METHOD_FIELD_NUMBER: _ClassVar[int]
+    CREDENTIAL_ID_FIELD_NUMBER: _ClassVar[int]
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    method: str
+    credential_id: str
+    def __init__(self, roles: _Optional[_Iterable[str]] = ..., method: _Optional[str] = ..., credential_id: _Optional[str] = ...) -> None: ...
 
 class JobFinished(_message.Message):
     __slots__ = ("job_id", "tenant", "principal", "model", "state", "code", "message", "response", "submitted_at", "finished_at")
@@ -152,18 +165,20 @@ class FindJobRequest(_message.Message):
     def __init__(self, owner: _Optional[_Union[JobOwner, _Mapping]] = ..., job_id: _Optional[str] = ..., wait_s: _Optional[float] = ...) -> None: ...
 
 class TrustedInferRequest(_message.Message):
-    __slots__ = ("tenant", "principal", "prediction_id", "request", "priority")
+    __slots__ = ("tenant", "principal", "prediction_id", "request", "priority", "submitter")
     TENANT_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     PREDICTION_ID_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTER_FIELD_NUMBER: _ClassVar[int]
     tenant: str
     principal: str
     prediction_id: str
     request: bytes
     priority: str
-    def __init__(self, tenant: _Optional[str] = ..., principal: _Optional[str] = ..., prediction_id: _Optional[str] = ..., request: _Optional[bytes] = ..., priority: _Optional[str] = ...) -> None: ...
+    submitter: Submitter
+    def __init__(self, tenant: _Optional[str] = ..., principal: _Optional[str] = ..., prediction_id: _Optional[str] = ..., request: _Optional[bytes] = ..., priority: _Optional[str] = ..., submitter: _Optional[_Union[Submitter, _Mapping]] = ...) -> None: ...
 
 class TrustedInferResponse(_message.Message):
     __slots__ = ("response", "failure")

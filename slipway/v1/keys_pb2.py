@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15slipway/v1/keys.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"5\n\x10\x43reateKeyRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"F\n\x11\x43reateKeyResponse\x12!\n\x04info\x18\x01 \x01(\x0b\x32\x13.slipway.v1.KeyInfo\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x11\n\x0fListKeysRequest\"5\n\x10ListKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.slipway.v1.KeyInfo\"\"\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x9c\x01\n\x07KeyInfo\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\xdb\x01\n\x08KeyAdmin\x12H\n\tCreateKey\x12\x1c.slipway.v1.CreateKeyRequest\x1a\x1d.slipway.v1.CreateKeyResponse\x12\x45\n\x08ListKeys\x12\x1b.slipway.v1.ListKeysRequest\x1a\x1c.slipway.v1.ListKeysResponse\x12>\n\tRevokeKey\x12\x1c.slipway.v1.RevokeKeyRequest\x1a\x13.slipway.v1.KeyInfob\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15slipway/v1/keys.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"S\n\x10\x43reateKeyRequest\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05roles\x18\x03 \x03(\t\x12\r\n\x05ttl_s\x18\x04 \x01(\x01\"D\n\x10RotateKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\toverlap_s\x18\x02 \x01(\x01\x12\r\n\x05ttl_s\x18\x03 \x01(\x01\"F\n\x11\x43reateKeyResponse\x12!\n\x04info\x18\x01 \x01(\x0b\x32\x13.slipway.v1.KeyInfo\x12\x0e\n\x06secret\x18\x02 \x01(\t\"\x11\n\x0fListKeysRequest\"5\n\x10ListKeysResponse\x12!\n\x04keys\x18\x01 \x03(\x0b\x32\x13.slipway.v1.KeyInfo\"\"\n\x10RevokeKeyRequest\x12\x0e\n\x06key_id\x18\x01 \x01(\t\"\x85\x02\n\x07KeyInfo\x12\x0e\n\x06key_id\x18\x01 \x01(\t\x12\x11\n\tprincipal\x18\x02 \x01(\t\x12\x0e\n\x06tenant\x18\x03 \x01(\t\x12.\n\ncreated_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nrevoked_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05roles\x18\x06 \x03(\t\x12.\n\nexpires_at\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\ncreated_by\x18\x08 \x01(\t\x12\x14\n\x0crotated_from\x18\t \x01(\t2\xa5\x02\n\x08KeyAdmin\x12H\n\tCreateKey\x12\x1c.slipway.v1.CreateKeyRequest\x1a\x1d.slipway.v1.CreateKeyResponse\x12\x45\n\x08ListKeys\x12\x1b.slipway.v1.ListKeysRequest\x1a\x1c.slipway.v1.ListKeysResponse\x12>\n\tRevokeKey\x12\x1c.slipway.v1.RevokeKeyRequest\x1a\x13.slipway.v1.KeyInfo\x12H\n\tRotateKey\x12\x1c.slipway.v1.RotateKeyRequest\x1a\x1d.slipway.v1.CreateKeyResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,17 +33,19 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'slipway.v1.keys_pb2', _glob
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEKEYREQUEST']._serialized_start=70
-  _globals['_CREATEKEYREQUEST']._serialized_end=123
-  _globals['_CREATEKEYRESPONSE']._serialized_start=125
-  _globals['_CREATEKEYRESPONSE']._serialized_end=195
-  _globals['_LISTKEYSREQUEST']._serialized_start=197
-  _globals['_LISTKEYSREQUEST']._serialized_end=214
-  _globals['_LISTKEYSRESPONSE']._serialized_start=216
-  _globals['_LISTKEYSRESPONSE']._serialized_end=269
-  _globals['_REVOKEKEYREQUEST']._serialized_start=271
-  _globals['_REVOKEKEYREQUEST']._serialized_end=305
-  _globals['_KEYINFO']._serialized_start=308
-  _globals['_KEYINFO']._serialized_end=464
-  _globals['_KEYADMIN']._serialized_start=467
-  _globals['_KEYADMIN']._serialized_end=686
+  _globals['_CREATEKEYREQUEST']._serialized_end=153
+  _globals['_ROTATEKEYREQUEST']._serialized_start=155
+  _globals['_ROTATEKEYREQUEST']._serialized_end=223
+  _globals['_CREATEKEYRESPONSE']._serialized_start=225
+  _globals['_CREATEKEYRESPONSE']._serialized_end=295
+  _globals['_LISTKEYSREQUEST']._serialized_start=297
+  _globals['_LISTKEYSREQUEST']._serialized_end=314
+  _globals['_LISTKEYSRESPONSE']._serialized_start=316
+  _globals['_LISTKEYSRESPONSE']._serialized_end=369
+  _globals['_REVOKEKEYREQUEST']._serialized_start=371
+  _globals['_REVOKEKEYREQUEST']._serialized_end=405
+  _globals['_KEYINFO']._serialized_start=408
+  _globals['_KEYINFO']._serialized_end=669
+  _globals['_KEYADMIN']._serialized_start=672
+  _globals['_KEYADMIN']._serialized_end=965
 # @@protoc_insertion_point(module_scope)

@@ -50,6 +50,11 @@ class KeyAdminStub:
                 request_serializer=slipway_dot_v1_dot_keys__pb2.RevokeKeyRequest.SerializeToString,
                 response_deserializer=slipway_dot_v1_dot_keys__pb2.KeyInfo.FromString,
                 _registered_method=True)
+        self.RotateKey = channel.unary_unary(
+                '/slipway.v1.KeyAdmin/RotateKey',
+                request_serializer=slipway_dot_v1_dot_keys__pb2.RotateKeyRequest.SerializeToString,
+                response_deserializer=slipway_dot_v1_dot_keys__pb2.CreateKeyResponse.FromString,
+                _registered_method=True)
 
 
 class KeyAdminServicer:
@@ -74,6 +79,13 @@ class KeyAdminServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RotateKey(self, request, context):
+        """A new key for the same caller; the old one ends when the overlap does.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_KeyAdminServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -91,6 +103,11 @@ def add_KeyAdminServicer_to_server(servicer, server):
                     servicer.RevokeKey,
                     request_deserializer=slipway_dot_v1_dot_keys__pb2.RevokeKeyRequest.FromString,
                     response_serializer=slipway_dot_v1_dot_keys__pb2.KeyInfo.SerializeToString,
+            ),
+            'RotateKey': grpc.unary_unary_rpc_method_handler(
+                    servicer.RotateKey,
+                    request_deserializer=slipway_dot_v1_dot_keys__pb2.RotateKeyRequest.FromString,
+                    response_serializer=slipway_dot_v1_dot_keys__pb2.CreateKeyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +192,33 @@ class KeyAdmin:
             '/slipway.v1.KeyAdmin/RevokeKey',
             slipway_dot_v1_dot_keys__pb2.RevokeKeyRequest.SerializeToString,
             slipway_dot_v1_dot_keys__pb2.KeyInfo.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RotateKey(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/slipway.v1.KeyAdmin/RotateKey',
+            slipway_dot_v1_dot_keys__pb2.RotateKeyRequest.SerializeToString,
+            slipway_dot_v1_dot_keys__pb2.CreateKeyResponse.FromString,
             options,
             channel_credentials,
             insecure,

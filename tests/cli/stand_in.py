@@ -8,10 +8,10 @@ from typer.testing import CliRunner, Result
 
 from slipway.cli.main import build_app
 from slipway.v1 import (
+    keys_pb2,
+    keys_pb2_grpc,
     notices_pb2,
     notices_pb2_grpc,
-    operators_pb2,
-    operators_pb2_grpc,
     rollout_pb2,
     rollout_pb2_grpc,
 )
@@ -136,27 +136,35 @@ class Notices(notices_pb2_grpc.RolloutNoticesServicer):
         return notices_pb2.NoticeSecret(secret=f"whsec_{request.model}")
 
 
-class Operators(operators_pb2_grpc.OperatorAdminServicer):
-    """Remembers what it was asked, in the list of the other stand-in."""
+class Keys(keys_pb2_grpc.KeyAdminServicer):
+    """Remembers what it was asked, in the lists of the other stand-in."""
 
     def __init__(self, rollout: Rollout) -> None:
-        self._asked = rollout.asked
+        self._rollout = rollout
 
-    def AddOperator(self, request: Any, _context: Any) -> Any:
-        self._asked.append(request)
-        info = operators_pb2.OperatorInfo(name=request.name, roles=request.roles, created_by="operator")
-        return operators_pb2.AddOperatorResponse(info=info, token="slo_secret")
+    def CreateKey(self, request: Any, context: Any) -> Any:
+        self._rollout.asked.append(request)
+        self._rollout.tokens.append(dict(context.invocation_metadata())["authorization"])
+        roles = request.roles or ["app"]
+        info = keys_pb2.KeyInfo(key_id="k2", principal=request.principal, tenant="default", roles=roles)
+        if request.ttl_s:
+            info.expires_at.FromSeconds(1_800_000_000)
+        return keys_pb2.CreateKeyResponse(info=info, secret="slk_k2_secret")
 
-    def ListOperators(self, _request: Any, _context: Any) -> Any:
-        revoked = operators_pb2.OperatorInfo(name="bob", roles=["risk"], created_by="operator")
+    def RotateKey(self, request: Any, _context: Any) -> Any:
+        self._rollout.asked.append(request)
+        info = keys_pb2.KeyInfo(key_id="k3", principal="shop", roles=["app"], rotated_from=request.key_id)
+        return keys_pb2.CreateKeyResponse(info=info, secret="slk_k3_secret")
+
+    def ListKeys(self, _request: Any, _context: Any) -> Any:
+        revoked = keys_pb2.KeyInfo(key_id="k1", principal="bob", tenant="default", roles=["risk"])
         revoked.revoked_at.GetCurrentTime()
-        return operators_pb2.ListOperatorsResponse(
-            operators=[operators_pb2.OperatorInfo(name="anna", roles=["owner"]), revoked]
-        )
+        anna = keys_pb2.KeyInfo(key_id="k2", principal="anna", roles=["owner"], created_by="operator")
+        return keys_pb2.ListKeysResponse(keys=[anna, revoked])
 
-    def RevokeOperator(self, request: Any, _context: Any) -> Any:
-        self._asked.append(request)
-        return operators_pb2.OperatorInfo(name=request.name, roles=["owner"])
+    def RevokeKey(self, request: Any, _context: Any) -> Any:
+        self._rollout.asked.append(request)
+        return keys_pb2.KeyInfo(key_id=request.key_id, principal="anna", roles=["owner"])
 
 
 def run(*arguments: str) -> Result:

@@ -92,11 +92,11 @@ def test_an_operators_own_token_goes_to_the_rollout_service(
     rollout: Rollout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run("rollout", "approve", "m")
-    monkeypatch.setenv("SLIPWAY_OPERATOR_TOKEN", "slo_from_environment")
+    monkeypatch.setenv("SLIPWAY_OPERATOR_TOKEN", "slk_from_environment")
     run("rollout", "approve", "m")
-    (tmp_path / "mine").write_text("slo_from_file\n")
+    (tmp_path / "mine").write_text("slk_from_file\n")
     run("rollout", "approve", "m", "--operator-token-file", str(tmp_path / "mine"))
-    assert rollout.tokens == ["Bearer token", "Bearer slo_from_environment", "Bearer slo_from_file"]
+    assert rollout.tokens == ["Bearer token", "Bearer slk_from_environment", "Bearer slk_from_file"]
 
 
 def test_a_token_file_that_is_not_there_is_named(

@@ -11,7 +11,7 @@ from slipway.cli.main import build_app
 
 HOW_TO = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "roll-out-a-version.md").read_text()
 SNIPPETS = re.findall(r"^```yaml\n(.*?)^```$", HOW_TO, re.MULTILINE | re.DOTALL)
-COMMANDS = sorted(set(re.findall(r"slipway ((?:rollout|operators) [a-z-]+)", HOW_TO)))
+COMMANDS = sorted(set(re.findall(r"slipway ((?:rollout|keys) [a-z-]+)", HOW_TO)))
 HEAD = """
 name: m
 task: binary

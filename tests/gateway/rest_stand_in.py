@@ -11,21 +11,24 @@ import numpy as np
 
 from services.gateway.catalog import Catalog
 from services.gateway.directory import Directory
-from services.gateway.domain.api_keys import ApiKey, mac_of, text_of
 from services.gateway.domain.checks import check_inputs, check_outputs
 from services.gateway.domain.elements import join
 from services.gateway.domain.job_options import JobOptions
 from services.gateway.handlers.jobs import Submitted
 from services.gateway.handlers.models import Models
-from services.gateway.keyring import KeyRing
 from services.gateway.openapi import describe
 from services.gateway.rest import Rest
 from services.gateway.stages import UNMEASURED, Stages
 from services.gateway.wire import Answer, InferCall
 from slipway import web
 from slipway.http_protocol import EXTENSION
+from slipway.identity.api_keys import ApiKey, mac_of, text_of
+from slipway.identity.authenticator import Authenticator
 from slipway.identity.caller import Caller
+from slipway.identity.credentials import Credentials
+from slipway.identity.key_book import KeyBook
 from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
+from tests.identity.known import authenticator_of
 from tests.service_process import free_port
 
 PEPPER = b"p" * 32
@@ -49,16 +52,16 @@ serving: {max_batch_rows: 8}
 class Predictions:
     """Checks as the pipeline does, and answers 0.5 for everything; or fails as a test says."""
 
-    def __init__(self, catalog: Catalog, keyring: KeyRing) -> None:
+    def __init__(self, catalog: Catalog, authenticator: Authenticator) -> None:
         self._catalog = catalog
-        self._keyring = keyring
+        self._authenticator = authenticator
         self.calls: list[InferCall] = []
         self.error: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.is_cancelled = asyncio.Event()
 
-    def identify(self, api_key: str) -> Caller:
-        return self._keyring.identify(api_key)
+    def identify(self, credentials: Credentials) -> Caller:
+        return self._authenticator.identify(credentials)
 
     def begin(self) -> Stages:
         return UNMEASURED
@@ -133,10 +136,11 @@ class Behind:
 
 
 def behind() -> Behind:
-    known, ring, missing = catalog(), KeyRing(PEPPER), list[str]()
-    ring.replace([ApiKey(key_id="k1", principal="shop", tenant="default", mac=mac_of(PEPPER, TEXT))])
-    models = Models(known, Directory(), keyring=ring, not_ready=lambda: missing)
-    predictions: Any = Predictions(known, ring)
+    known, book, missing = catalog(), KeyBook(PEPPER), list[str]()
+    book.replace([ApiKey(key_id="k1", principal="shop", tenant="default", mac=mac_of(PEPPER, TEXT))])
+    who = authenticator_of(book)
+    models = Models(known, Directory(), authenticator=who, not_ready=lambda: missing)
+    predictions: Any = Predictions(known, who)
     jobs: Any = Jobs()
     app = web.application("gateway", not_ready=lambda: missing)
     describe(app)
@@ -148,6 +152,7 @@ def behind() -> Behind:
 class _Caller:
     answering = None
     is_gone = False
+    certificate = b""
 
 
 @asynccontextmanager

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from services.gateway.catalog import ROUTES_SNAPSHOT, SPECS_SNAPSHOT, Catalog
-from services.gateway.snapshots import write_atomically
 from slipway.errors import InvalidInput, NotFound
+from slipway.snapshots import write_atomically
 from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
 
 YAML = "name: m\ntask: regression\nfeatures: [{name: x}]\nlabel: {name: y}\n"

@@ -3,8 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.changes import Changes, until
-from services.gateway.snapshots import Snapshot, read_messages, write_messages
+from services.gateway.snapshots import read_messages, write_messages
+from slipway.changes import Changes, until
+from slipway.snapshots import Snapshot
 
 
 async def test_a_change_before_the_wait_is_not_lost() -> None:

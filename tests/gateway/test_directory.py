@@ -2,7 +2,7 @@ from pathlib import Path
 
 from services.gateway.directory import SNAPSHOT, Directory
 from services.gateway.domain.routing import Arm
-from services.gateway.snapshots import write_atomically
+from slipway.snapshots import write_atomically
 from slipway.v1.inference_pb2 import EndpointDirectory, VersionEndpoints
 
 

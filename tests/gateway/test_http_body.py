@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from services.gateway.http_body import CallerGone, api_key_of, read_body
-from slipway.errors import InvalidInput, Unauthenticated
+from services.gateway.http_body import CallerGone, read_body
+from slipway.errors import InvalidInput
 from slipway.rpc import MAX_MESSAGE_BYTES
 from slipway.web import TooLarge, UnsupportedEncoding
 
@@ -75,12 +75,3 @@ async def test_other_encodings_are_not_guessed(encoding: str) -> None:
     with pytest.raises(UnsupportedEncoding, match="send gzip, deflate, or neither"):
         await read(sender, content_encoding=encoding)
     assert sender.asked == 0
-
-
-def test_the_key_is_a_bearer_token_or_its_own_header() -> None:
-    assert api_key_of({b"authorization": b"Bearer  slk_a_b "}) == "slk_a_b"
-    assert api_key_of({b"x-api-key": b"slk_a_b"}) == "slk_a_b"
-    assert api_key_of({}) == ""
-    assert api_key_of({b"authorization": b"Bearer \xff"}) == "\xff"
-    with pytest.raises(Unauthenticated, match="Bearer"):
-        api_key_of({b"authorization": b"Basic abc"})

@@ -17,6 +17,7 @@ from slipway.clock import ManualClock
 from slipway.envelope import decode
 from slipway.errors import InvalidInput, NotFound, Overloaded
 from slipway.identity.caller import Caller
+from slipway.identity.credentials import Credentials
 from slipway.ids import new_id
 from slipway.job_terms import LONGEST_TTL_S
 from slipway.oip.open_inference_pb2 import ModelInferRequest
@@ -30,8 +31,8 @@ REQUEST = ModelInferRequest(model_name="m").SerializeToString()
 class Admission:
     """Takes everything but one model."""
 
-    def identify(self, api_key: str) -> Caller:
-        return ANNA if api_key == "a" else BERT
+    def identify(self, credentials: Credentials) -> Caller:
+        return ANNA if credentials.api_key == "a" else BERT
 
     def check(self, caller: Caller, call: InferCall) -> None:
         if call.model != "m":
@@ -94,6 +95,8 @@ def test_an_accepted_job_is_on_disk_for_the_topic_of_its_priority(door: Door) ->
     )
     first = events[0].message
     assert (first.tenant, first.principal, first.model, first.request) == ("default", "anna", "m", REQUEST)
+    who = first.submitter
+    assert (list(who.roles), who.method, who.credential_id) == (["app"], "api_key", "a")
     assert first.expires_at.seconds - first.submitted_at.seconds == 60
 
 

@@ -2,15 +2,16 @@ from pathlib import Path
 
 import pytest
 
-from services.gateway.domain.api_keys import ApiKey, caller_of, mac_of, text_of
 from services.gateway.handlers.feedback import FeedbackDoor, content_id
-from services.gateway.keyring import KeyRing
 from services.gateway.spool import Spool
 from services.gateway.web import parse_items
 from slipway import tokens
 from slipway.envelope import decode
 from slipway.errors import InvalidInput, Overloaded
+from slipway.identity.api_keys import ApiKey, caller_of, mac_of, text_of
+from slipway.identity.key_book import KeyBook
 from slipway.v1.feedback_pb2 import FeedbackReceived
+from tests.identity.known import authenticator_of, bearer
 
 SECRET = b"s" * 32
 TEXT = text_of("k1", "secret")
@@ -18,10 +19,10 @@ KEY = ApiKey(key_id="k1", principal="shop", tenant="default", mac=mac_of(SECRET,
 
 
 def door(folder: Path, limit_bytes: int = 1_000_000) -> tuple[FeedbackDoor, Spool]:
-    ring = KeyRing(SECRET)
-    ring.replace([KEY])
+    book = KeyBook(SECRET)
+    book.replace([KEY])
     spool = Spool(folder / "feedback", limit_bytes=limit_bytes, segment_bytes=500_000)
-    return FeedbackDoor(ring, spool, token_secret=SECRET), spool
+    return FeedbackDoor(authenticator_of(book), spool, token_secret=SECRET), spool
 
 
 def test_reads_one_item_or_a_list_in_the_proto3_json_mapping() -> None:
@@ -46,7 +47,7 @@ def test_says_what_it_cannot_read(body: bytes, why: str) -> None:
 
 def test_accepted_feedback_is_signed_and_on_disk(tmp_path: Path) -> None:
     it, spool = door(tmp_path)
-    caller = it.authenticate(TEXT)
+    caller = it.authenticate(bearer(TEXT))
     items = [
         FeedbackReceived(prediction_id="p", label="1", feedback_token="forged"),
         FeedbackReceived(business_key="order-1", model="m", label="0", feedback_id="mine"),

@@ -20,12 +20,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from slipway import tokens
 from slipway.client.blocking import Slipway
+from slipway.envelope import Event
 from slipway.errors import InvalidInput
 from slipway.oip import open_inference_pb2 as oip
-from slipway.topics import FEEDBACK, PREDICTIONS
+from slipway.topics import FEEDBACK, IDENTITIES, PREDICTIONS
 from slipway.v1.feedback_pb2 import FeedbackReceived, SubmitFeedbackRequest
 from slipway.v1.feedback_pb2_grpc import FeedbackIntakeStub
-from slipway.v1.keys_pb2 import ListKeysRequest, RevokeKeyRequest
+from slipway.v1.keys_pb2 import CreateKeyRequest, ListKeysRequest, RevokeKeyRequest, RotateKeyRequest
 from slipway.v1.predictions_pb2 import PredictionFailed, PredictionServed
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import (
@@ -310,12 +311,44 @@ def test_keys_are_made_listed_and_revoked(gateway: Gateway) -> None:
         listed = stub.ListKeys(ListKeysRequest(), metadata=gateway.operator, timeout=10).keys
         with pytest.raises(grpc.RpcError) as failure:
             stub.ListKeys(ListKeysRequest(), metadata=gateway.metadata, timeout=10)
-    assert failure.value.code() is grpc.StatusCode.UNAUTHENTICATED
+    assert failure.value.code() is grpc.StatusCode.PERMISSION_DENIED
     assert refusal(other, request(gateway.model)).code() is grpc.StatusCode.UNAUTHENTICATED
     assert {k.key_id: k.HasField("revoked_at") for k in listed}[made.info.key_id]
     state = Path(gateway.service.environment["SLIPWAY_STATE_DIR"])
     kept = b"".join(path.read_bytes() for path in state.rglob("*") if path.is_file())
     assert made.secret.encode() not in kept
+
+
+def test_a_rotated_key_ends_with_its_overlap_and_others_are_told_of_all(gateway: Gateway) -> None:
+    since = ends(gateway.service.bootstrap, IDENTITIES.name)
+    with gateway.admin() as stub:
+        how = {"metadata": gateway.operator, "timeout": 10}
+        old = stub.CreateKey(CreateKeyRequest(principal="shop", roles=["app", "labeler"], ttl_s=3600), **how)
+        new = stub.RotateKey(RotateKeyRequest(key_id=old.info.key_id, overlap_s=1), **how)
+    callers = [
+        Gateway(service=gateway.service, model=gateway.model, key=key) for key in (old.secret, new.secret)
+    ]
+    assert [list(made.info.roles) for made in (old, new)] == [["app", "labeler"]] * 2
+    assert (new.info.principal, new.info.rotated_from) == ("shop", old.info.key_id)
+    assert 3590 < new.info.expires_at.seconds - new.info.created_at.seconds <= 3601
+    assert callers[1].infer().outputs
+
+    def has_ended() -> bool:
+        try:
+            callers[0].infer()
+        except grpc.RpcError as error:
+            return "has expired" in error.details()
+        return False
+
+    wait_for("the old key to expire", has_ended)
+    assert callers[1].infer().outputs
+    ids = {old.info.key_id, new.info.key_id}
+
+    def told(events: list[Event]) -> set[str]:
+        return {e.key for e in events if e.key in ids and list(e.message.roles) == ["app", "labeler"]}
+
+    events = read_since(gateway.service.bootstrap, since, lambda events: told(events) == ids)
+    assert all(made.secret.encode() not in e.message.mac for e in events for made in (old, new))
 
 
 def test_a_canary_takes_only_its_units_and_a_failing_one_is_recorded(bench: Bench) -> None:

@@ -12,8 +12,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from services.gateway import metrics
-from services.gateway.changes import until
 from services.gateway.domain.caching import Breaker
+from slipway.changes import until
 from slipway.clock import Clock
 
 log = logging.getLogger(__name__)

@@ -5,13 +5,14 @@ from collections.abc import Sequence
 
 from services.gateway import metrics
 from services.gateway.domain.feedback import FeedbackItem, check_count, check_item, subject_of
-from services.gateway.keyring import KeyRing
 from services.gateway.records import SOURCE
 from services.gateway.spool import Spool
 from slipway import tokens
 from slipway.envelope import Outgoing, encode
 from slipway.errors import Overloaded
+from slipway.identity.authenticator import Authenticator
 from slipway.identity.caller import Caller
+from slipway.identity.credentials import Credentials
 from slipway.topics import FEEDBACK
 from slipway.v1.feedback_pb2 import FeedbackReceived
 
@@ -19,18 +20,18 @@ from slipway.v1.feedback_pb2 import FeedbackReceived
 class FeedbackDoor:
     """Takes feedback for the topic `feedback`."""
 
-    def __init__(self, keyring: KeyRing, spool: Spool, *, token_secret: bytes) -> None:
-        self._keyring = keyring
+    def __init__(self, authenticator: Authenticator, spool: Spool, *, token_secret: bytes) -> None:
+        self._authenticator = authenticator
         self._spool = spool
         self._token_secret = token_secret
 
-    def authenticate(self, api_key: str) -> Caller:
+    def authenticate(self, credentials: Credentials) -> Caller:
         """Who sends it.
 
         Raises:
             Unauthenticated: Nobody known.
         """
-        return self._keyring.identify(api_key)
+        return self._authenticator.identify(credentials)
 
     def submit(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
         """Accept all items or none; returns their ids in order.

@@ -16,6 +16,7 @@ from slipway.clock import Clock
 from slipway.envelope import Outgoing, encode
 from slipway.errors import InvalidInput, NotFound, Overloaded, SlipwayError
 from slipway.identity.caller import Caller
+from slipway.identity.credentials import Credentials
 from slipway.job_terms import LONGEST_TTL_S, LONGEST_WAIT_S, QUEUED
 from slipway.oip.open_inference_pb2 import ModelInferRequest
 from slipway.topics import INFERENCE_JOBS
@@ -28,7 +29,7 @@ _GONE: Final = "no such job of yours is known; results are deleted some time aft
 class Admission(Protocol):
     """What the pipeline of predictions says of a request before it is answered."""
 
-    def identify(self, api_key: str) -> Caller:
+    def identify(self, credentials: Credentials) -> Caller:
         """Who calls."""
         ...
 
@@ -81,13 +82,13 @@ class JobDoor:
         self._clock = clock
         self._secret = secret
 
-    def identify(self, api_key: str) -> Caller:
+    def identify(self, credentials: Credentials) -> Caller:
         """Who calls.
 
         Raises:
             Unauthenticated: Nobody known.
         """
-        return self._admission.identify(api_key)
+        return self._admission.identify(credentials)
 
     def submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
         """Take one request as a job; when this returns it is on disk, and survives the process and Kafka.
@@ -166,6 +167,9 @@ class JobDoor:
             expires_at=_timestamp(terms.expires_at_s),
             callback_url=options.callback_url,
             reply_topic=options.reply_topic,
+            submitter=jobs_pb2.Submitter(
+                roles=caller.roles, method=caller.method, credential_id=caller.credential_id
+            ),
         )
         self._spool.append([_outgoing(message)])
         metrics.JOBS_SUBMITTED.labels(terms.priority).inc()

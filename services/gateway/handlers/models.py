@@ -6,9 +6,10 @@ from typing import Final
 from services.gateway.catalog import Catalog, Model
 from services.gateway.directory import Directory
 from services.gateway.domain.routing import Arm, arm_of_version
-from services.gateway.keyring import KeyRing
 from services.gateway.oip import IndexEntry
+from slipway.identity.authenticator import Authenticator
 from slipway.identity.caller import Caller
+from slipway.identity.credentials import Credentials
 
 _READY: Final = "READY"
 _UNAVAILABLE: Final = "UNAVAILABLE"
@@ -22,12 +23,12 @@ class Models:
         catalog: Catalog,
         directory: Directory,
         *,
-        keyring: KeyRing,
+        authenticator: Authenticator,
         not_ready: Callable[[], list[str]],
     ) -> None:
         self._catalog = catalog
         self._directory = directory
-        self._keyring = keyring
+        self._authenticator = authenticator
         self._not_ready = not_ready
 
     def is_server_ready(self) -> bool:
@@ -43,34 +44,34 @@ class Models:
             return any(self._has_endpoint(model, arm) for arm in model.route.sharing)
         return any(arm.version == version and self._has_endpoint(model, arm) for arm in model.route.arms)
 
-    def describe(self, name: str, version: str, *, api_key: str) -> tuple[Model, list[str]]:
+    def describe(self, name: str, version: str, *, credentials: Credentials) -> tuple[Model, list[str]]:
         """A model and the versions meant.
 
         Raises:
-            Unauthenticated: No key in force.
+            Unauthenticated: Nobody known.
             NotFound: No such model, or no such version of it.
         """
-        caller = self.authenticate(api_key)
+        caller = self.authenticate(credentials)
         model = self._catalog.find(name, tenant=caller.tenant)
         if version:
             return model, [arm_of_version(model.route, version).version]
         return model, [arm.version for arm in model.route.arms]
 
-    def authenticate(self, api_key: str) -> Caller:
+    def authenticate(self, credentials: Credentials) -> Caller:
         """Who asks.
 
         Raises:
             Unauthenticated: Nobody known.
         """
-        return self._keyring.identify(api_key)
+        return self._authenticator.identify(credentials)
 
-    def index(self, *, api_key: str, only_ready: bool) -> list[IndexEntry]:
+    def index(self, *, credentials: Credentials, only_ready: bool) -> list[IndexEntry]:
         """The caller's models and their versions, in order; all of them, or those that have a server.
 
         Raises:
-            Unauthenticated: No key in force.
+            Unauthenticated: Nobody known.
         """
-        tenant = self.authenticate(api_key).tenant
+        tenant = self.authenticate(credentials).tenant
         models = [model for model in self._catalog.models.values() if model.tenant == tenant]
         entries = [entry for model in models for entry in self._entries(model)]
         chosen = [entry for entry in entries if entry.state == _READY or not only_ready]

@@ -10,7 +10,6 @@ from services.gateway.arm_metrics import arm_metrics
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.contract import Contract
 from services.gateway.intake import Intake
-from services.gateway.keyring import KeyRing
 from services.gateway.mirroring import Mirror
 from services.gateway.recording import Recording
 from services.gateway.records import Prediction
@@ -28,7 +27,9 @@ from services.gateway.wire import Answer, InferCall
 from slipway import tokens
 from slipway.clock import Clock
 from slipway.errors import SlipwayError
+from slipway.identity.authenticator import Authenticator
 from slipway.identity.caller import Caller
+from slipway.identity.credentials import Credentials
 from slipway.rpc import status_of
 from slipway.signature import TensorSpec
 
@@ -42,7 +43,7 @@ class Predictions:
     def __init__(
         self,
         intake: Intake,
-        keyring: KeyRing,
+        authenticator: Authenticator,
         *,
         answering: Answering,
         recording: Recording,
@@ -51,7 +52,7 @@ class Predictions:
         token_secret: bytes,
     ) -> None:
         self._intake = intake
-        self._keyring = keyring
+        self._authenticator = authenticator
         self._answering = answering
         self._recording = recording
         self._mirror = mirror
@@ -59,32 +60,34 @@ class Predictions:
         self._token_secret = token_secret
         self._sampler = StageSampler()
 
-    def identify(self, api_key: str) -> Caller:
+    def identify(self, credentials: Credentials) -> Caller:
         """Who calls; asked before a byte of the request is parsed.
 
         Raises:
-            Unauthenticated: The key is none, or no longer in force.
+            Unauthenticated: Nobody known, or nobody any more.
         """
         with _KEY:
-            return self._keyring.identify(api_key)
+            return self._authenticator.identify(credentials)
 
     def begin(self) -> Stages:
         """The stopwatch of a request that has just come."""
         return self._sampler.begin()
 
-    async def infer(self, data: bytes, *, api_key: str, budget_s: float | None, arm: str = "") -> bytes:
+    async def infer(
+        self, data: bytes, *, credentials: Credentials, budget_s: float | None, arm: str = ""
+    ) -> bytes:
         """Answer one serialized ModelInferRequest with a serialized ModelInferResponse.
 
         Args:
             data: The serialized request.
-            api_key: As sent; may be empty.
+            credentials: As sent; there may be none.
             budget_s: Time left by the transport's deadline, if there is one.
             arm: The role of the arm that the caller chose; empty leaves the choice to the route.
         Raises:
             SlipwayError: Refused, or the version failed; said in words for the caller.
         """
         stages = self.begin()
-        caller = self.identify(api_key)
+        caller = self.identify(credentials)
         stages.lap(AUTHENTICATE)
         with _MESSAGE:
             call = wire.read_call(data)

@@ -26,6 +26,7 @@ class NewJob:
     expires_at_s: float
     callback_url: str
     reply_topic: str
+    submitter: bytes = b""  # a serialized slipway.v1.Submitter, handed on as it came
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ class Claim:
     priority: str
     request: bytes
     submitted_at_s: float
+    submitter: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

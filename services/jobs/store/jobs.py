@@ -15,13 +15,13 @@ Announce = Callable[[Ended], Iterable[Outgoing]]
 
 _ADD: Final = """
     INSERT INTO jobs (job_id, tenant, principal, model, priority, state, request, request_bytes,
-        submitted_at, expires_at, due_at, callback_url, reply_topic)
+        submitted_at, expires_at, due_at, callback_url, reply_topic, submitter)
     SELECT j.job_id, j.tenant, j.principal, j.model, j.priority, 'QUEUED', j.request, length(j.request),
-        j.submitted_at, j.expires_at, $11, j.callback_url, j.reply_topic
+        j.submitted_at, j.expires_at, $12, j.callback_url, j.reply_topic, j.submitter
     FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[],
-        $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[])
+        $7::timestamptz[], $8::timestamptz[], $9::text[], $10::text[], $11::bytea[])
         AS j(job_id, tenant, principal, model, priority, request,
-        submitted_at, expires_at, callback_url, reply_topic)
+        submitted_at, expires_at, callback_url, reply_topic, submitter)
     ON CONFLICT (job_id) DO NOTHING
 """
 _CLAIM: Final = """
@@ -96,7 +96,7 @@ class JobStore:
         rows = [
             (
                 *(j.job_id, j.owner.tenant, j.owner.principal, j.model, j.priority, j.request),
-                *(at(j.submitted_at_s), at(j.expires_at_s), j.callback_url, j.reply_topic),
+                *(at(j.submitted_at_s), at(j.expires_at_s), j.callback_url, j.reply_topic, j.submitter),
             )
             for j in jobs
         ]
@@ -201,6 +201,7 @@ def _claim_of(row: Any) -> Claim:
         priority=row["priority"],
         request=row["request"],
         submitted_at_s=row["submitted_at"].timestamp(),
+        submitter=row["submitter"],
     )
 
 
