@@ -1,11 +1,7 @@
 """How the gateway is put together."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from services.gateway.adoption import Adoption
@@ -19,8 +15,6 @@ from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
 from services.gateway.directory import Directory, DirectoryWatch
 from services.gateway.drain import Drain
 from services.gateway.fallbacks import Fallbacks
-from services.gateway.gaps import FILE as GAPS_FILE
-from services.gateway.gaps import Gaps
 from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
@@ -31,8 +25,8 @@ from services.gateway.key_sync import KNOWN_TO_ALL_S, KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
 from services.gateway.openapi import describe
+from services.gateway.permissions import Permissions
 from services.gateway.public_port import MOST_CALLS, age_options, public_options
-from services.gateway.record_status import add_record_status
 from services.gateway.recording import Recording
 from services.gateway.rest import Rest
 from services.gateway.rpc import (
@@ -45,15 +39,18 @@ from services.gateway.rpc import (
     register_raw,
 )
 from services.gateway.settings import PEPPER_FILE, Settings
-from services.gateway.shipper import Shipper, keep_measured
 from services.gateway.snapshots import Snapshot
 from services.gateway.spool import Spool
+from services.gateway.spool_parts import keep_records, open_spool
 from services.gateway.store import KeyStore
 from services.gateway.upkeep import Upkeep
 from services.gateway.version_parts import Versions, add_versions
 from services.gateway.web import add_routes
 from services.gateway.worker import probes, sole_user, until_fresh
 from slipway.clock import Clock, SystemClock
+from slipway.policy.access import open_policies
+from slipway.policy.engine import Policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
 from slipway.tokens import SECRET_FILE
@@ -73,6 +70,7 @@ class _Known:
     catalog: Catalog
     directory: Directory
     keyring: KeyRing
+    permissions: Permissions
     restored: int  # the directory's revision when nothing but the snapshot was known
 
 
@@ -82,24 +80,24 @@ async def build(process: Process, settings: Settings) -> None:
     if settings.probe_port:
         await process.enter(probes(process, settings))
     await process.enter(sole_user(settings.state_dir))
-    segments, shipper = await _spool(
+    segments, shipper = await open_spool(
         process, settings, name=PREDICTIONS_SPOOL, limit_bytes=settings.spool_limit_bytes
     )
-    recording = _recording(process, settings, segments=segments, shipper=shipper)
-    feedback, _ = await _spool(
+    recording = keep_records(process, settings, segments=segments, shipper=shipper)
+    feedback, _ = await open_spool(
         process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
     )
-    jobs, _ = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
+    jobs, _ = await open_spool(
+        process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes
+    )
     if settings.adopt_from:
         adoption = Adoption(settings, predictions=PREDICTIONS_SPOOL, others=(FEEDBACK_SPOOL, JOBS_SPOOL))
         process.spawn("adoption", adoption.run)
-    known = _restore(settings)
+    known = _restore(settings, open_policies(process, settings))
     _follow(process, settings, known=known)
     keys, sync = _keys(process, settings, keyring=known.keyring)
-    admin = _admin_server(settings, keys=keys)
-    door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
-    add_routes(process.app, door)
-    describe(process.app)
+    admin = _admin_server(settings, keys=keys, policies=known.permissions.policies)
+    door = _feedback_door(process, settings, known=known, spool=feedback)
     if settings.share_ports:
         await until_fresh(process, lambda: _is_fresh(known, sync))
     versions = add_versions(
@@ -118,43 +116,18 @@ async def build(process: Process, settings: Settings) -> None:
     )
 
 
-async def _spool(
-    process: Process, settings: Settings, *, name: str, limit_bytes: int
-) -> tuple[Spool, Shipper]:
-    spool = await process.enter(
-        _opened(settings.state_dir / name, limit_bytes=limit_bytes, segment_bytes=settings.segment_bytes)
-    )
-    shipper = Shipper(spool, settings.kafka_bootstrap)
-    process.spawn(f"shipper of {name}", shipper.run)
-    process.spawn(f"gauges of {name}", partial(keep_measured, spool))
-    return spool, shipper
-
-
-def _recording(process: Process, settings: Settings, *, segments: Spool, shipper: Shipper) -> Recording:
-    clock = SystemClock()
-    gaps = Gaps(settings.state_dir / GAPS_FILE, segments, clock=clock)
-    recording = Recording(segments, gaps, debtor=shipper, clock=clock)
-    process.spawn("gaps in the records", gaps.run)
-    process.spawn("group commit", recording.commit.run)
-    add_record_status(process.app, segments, gaps=gaps, debtor=shipper)
-    return recording
-
-
-@asynccontextmanager
-async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> AsyncIterator[Spool]:
-    spool = Spool(folder, limit_bytes=limit_bytes, segment_bytes=segment_bytes)
-    try:
-        yield spool
-    finally:
-        spool.close()
-
-
-def _restore(settings: Settings) -> _Known:
+def _restore(settings: Settings, policies: Policies) -> _Known:
     catalog, directory = Catalog(), Directory()
     keyring = KeyRing(settings.strong_secret(PEPPER_FILE))
     for part in (catalog, directory, keyring):
         part.restore(settings.state_dir)
-    return _Known(catalog=catalog, directory=directory, keyring=keyring, restored=directory.changes.revision)
+    return _Known(
+        catalog=catalog,
+        directory=directory,
+        keyring=keyring,
+        permissions=Permissions(policies, catalog),
+        restored=directory.changes.revision,
+    )
 
 
 def _is_fresh(known: _Known, sync: KeySync) -> bool:
@@ -194,15 +167,37 @@ def _keys(process: Process, settings: Settings, *, keyring: KeyRing) -> tuple[Ke
     return Keys(store, sync, pepper=keyring.pepper, known_after_s=known_after_s), sync
 
 
-def _admin_server(settings: Settings, *, keys: Keys) -> RpcServer:
+def _admin_server(settings: Settings, *, keys: Keys, policies: Policies) -> RpcServer:
     server = RpcServer(
-        interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),),
+        interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)), PolicyGate(policies)),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,  # a caller's largest message travels inside another
         options=age_options(settings),
         is_shared=settings.share_ports,
     )
-    server.add(add_KeyAdminServicer_to_server, KeyService(keys), service=KEYS_SERVICE)
+    server.add(add_KeyAdminServicer_to_server, KeyService(keys, policies), service=KEYS_SERVICE)
     return server
+
+
+def _feedback_door(process: Process, settings: Settings, *, known: _Known, spool: Spool) -> FeedbackDoor:
+    door = FeedbackDoor(
+        known.keyring,
+        spool,
+        permissions=known.permissions,
+        token_secret=settings.strong_secret(SECRET_FILE),
+    )
+    add_routes(process.app, door)
+    describe(process.app)
+    return door
+
+
+def _models(process: Process, known: _Known) -> Models:
+    return Models(
+        known.catalog,
+        known.directory,
+        keyring=known.keyring,
+        permissions=known.permissions,
+        not_ready=process.not_ready,
+    )
 
 
 def _public_server(settings: Settings) -> RpcServer:
@@ -230,7 +225,7 @@ def _predictions(
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
     return Predictions(
-        Intake(known.catalog, recording, clock=clock),
+        Intake(known.catalog, recording, permissions=known.permissions, clock=clock),
         known.keyring,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,
@@ -253,13 +248,20 @@ async def _serve(
 ) -> None:
     """The public port, last: what it needs is there, and at the end it closes first."""
     clock, server = SystemClock(), _public_server(settings)
-    models = Models(known.catalog, known.directory, keyring=known.keyring, not_ready=process.not_ready)
+    models = _models(process, known)
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)
     server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)
     server.add(register_raw(FEEDBACK_SERVICE, intake.methods), intake, service=FEEDBACK_SERVICE)
     door_of_jobs = await add_jobs(
-        process, settings, predictions=predictions, spool=jobs, public=server, admin=admin, clock=clock
+        process,
+        settings,
+        predictions=predictions,
+        permissions=known.permissions,
+        spool=jobs,
+        public=server,
+        admin=admin,
+        clock=clock,
     )
     upkeep = Upkeep(
         server,

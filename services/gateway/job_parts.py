@@ -11,6 +11,7 @@ from services.gateway.job_rpc import (
     TrustedInferenceService,
 )
 from services.gateway.job_web import add_job_routes
+from services.gateway.permissions import Permissions
 from services.gateway.rpc import api_key_of
 from services.gateway.settings import Settings
 from services.gateway.spool import Spool
@@ -30,6 +31,7 @@ async def add_jobs(
     settings: Settings,
     *,
     predictions: Predictions,
+    permissions: Permissions,
     spool: Spool,
     public: RpcServer,
     admin: RpcServer,
@@ -48,6 +50,7 @@ async def add_jobs(
         predictions,
         spool,
         desk=desk,
+        permissions=permissions,
         rules=rules,
         clock=clock,
         secret=settings.strong_secret(SECRET_FILE),

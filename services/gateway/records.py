@@ -16,6 +16,7 @@ from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
 from slipway.envelope import Outgoing, attributes, encode
 from slipway.identity.caller import Caller
+from slipway.policy.engine import Decision
 from slipway.topics import PREDICTIONS, SHADOW_PREDICTIONS
 from slipway.v1.predictions_pb2 import (
     PredictionContext,
@@ -38,6 +39,7 @@ class Prediction:
 
     prediction_id: str
     caller: Caller
+    decision: Decision
     arm: Arm
     form: RecordForm
     contract: Contract
@@ -67,11 +69,11 @@ class ShadowAnswer:
 
 def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s: float) -> bytes:
     """The record of an answer, packed for the spool."""
-    form, checked, caller = prediction.form, prediction.checked, prediction.caller
+    form, checked = prediction.form, prediction.checked
     own = _own_context(prediction, now_s=now_s, latency_s=latency_s)
     parts = [
         _line(prediction.prediction_id, now_s),
-        form.context(own, tenant=caller.tenant, principal=caller.principal),
+        form.context(own, caller=prediction.caller, decision=prediction.decision),
         form.payload(checked.columns, outputs, rows=checked.rows),
         form.feature_bins(encode_bins(form.coder, checked)),
     ]
@@ -82,7 +84,7 @@ def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s:
 
 def failed(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:
     """The record of a failure that reached an arm, packed for the spool."""
-    context = prediction.form.about(prediction.caller.tenant, prediction.caller.principal)
+    context = prediction.form.about(prediction.caller, prediction.decision)
     context.MergeFrom(_own_context(prediction, now_s=now_s, latency_s=latency_s))
     record = PredictionFailed(context=context, code=code, message=message[:_MAX_MESSAGE])
     identity = prediction.prediction_id
@@ -91,7 +93,7 @@ def failed(prediction: Prediction, *, code: str, message: str, now_s: float, lat
 
 def withheld(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:
     """What is added to the record of an answer that was not given after all, packed for the spool."""
-    context = prediction.form.about(prediction.caller.tenant, prediction.caller.principal)
+    context = prediction.form.about(prediction.caller, prediction.decision)
     context.MergeFrom(_own_context(prediction, now_s=now_s, latency_s=latency_s))
     record = PredictionWithheld(context=context, code=code, message=message[:_MAX_MESSAGE])
     identity = prediction.prediction_id
@@ -112,7 +114,7 @@ def shadowed(
         served_s: When.
         latency_s: Of that answer.
     """
-    context = prediction.form.about(prediction.caller.tenant, prediction.caller.principal)
+    context = prediction.form.about(prediction.caller, prediction.decision)
     context.MergeFrom(_own_context(prediction, now_s=served_s, latency_s=latency_s))
     record = PredictionShadowed(
         context=context,

@@ -18,6 +18,7 @@ from services.gateway.rest_wire import JSON, Headers
 from services.gateway.stages import AUTHENTICATE, PARSE, SERIALIZE
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.http_protocol import EXTENSION
+from slipway.policy.routes import check_http
 from slipway.signature import TensorSpec
 from slipway.web import Receive, Scope, Send, retry_headers, status_of
 
@@ -63,6 +64,7 @@ class Rest:
             **{f"{path}/config": ("GET", self._config) for path in (model, one)},
             **dict.fromkeys((model, one), ("GET", self._model)),
         }
+        check_http(f"{method} {path}" for path, (method, _) in self.routes.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; one whose caller has left is dropped."""
@@ -178,7 +180,7 @@ class Rest:
         return json_reply(200, entries)
 
     async def _load(self, call: _Call) -> Reply:
-        self._models.authenticate(api_key_of(call.headers))
+        self._models.check_loading(api_key=api_key_of(call.headers))
         return error_reply(501, oip.NO_LOADING)
 
 

@@ -14,9 +14,11 @@ from services.gateway.handlers.keys import Keys
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
 from services.gateway.store import KeyRow
-from slipway.errors import InvalidInput, SlipwayError
+from slipway.errors import InvalidInput, NotFound, SlipwayError
 from slipway.oip import open_inference_pb2 as oip
-from slipway.rpc import aborting, retry_metadata, status_of
+from slipway.policy.engine import Policies
+from slipway.policy.resource import Resource
+from slipway.rpc import aborting, caller, retry_metadata, status_of
 from slipway.signature import TensorSpec
 from slipway.v1 import feedback_pb2, keys_pb2
 from slipway.v1.keys_pb2_grpc import KeyAdminServicer
@@ -186,10 +188,11 @@ class FeedbackService:
 
 
 class KeyService(KeyAdminServicer):
-    """API keys, for holders of the operator token."""
+    """API keys, for those who may administer them in their tenant."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, policies: Policies) -> None:
         self._keys = keys
+        self._policies = policies
 
     async def CreateKey(self, request: keys_pb2.CreateKeyRequest, context: Any) -> keys_pb2.CreateKeyResponse:
         """Make a key and show it once."""
@@ -198,16 +201,23 @@ class KeyService(KeyAdminServicer):
         return keys_pb2.CreateKeyResponse(info=_key_info(row), secret=text)
 
     async def ListKeys(self, _request: keys_pb2.ListKeysRequest, context: Any) -> keys_pb2.ListKeysResponse:
-        """All keys."""
+        """All keys that the caller administers."""
         async with aborting(context):
-            rows = await self._keys.list_all()
+            rows = await self._administered(context)
         return keys_pb2.ListKeysResponse(keys=[_key_info(row) for row in rows])
 
     async def RevokeKey(self, request: keys_pb2.RevokeKeyRequest, context: Any) -> keys_pb2.KeyInfo:
         """Take a key out of force."""
         async with aborting(context):
+            if all(row.key_id != request.key_id for row in await self._administered(context)):
+                raise NotFound(f"there is no API key {request.key_id[:60]!r}; `slipway keys list` shows all")
             row = await self._keys.revoke(request.key_id)
         return _key_info(row)
+
+    async def _administered(self, context: Any) -> list[KeyRow]:
+        who, rows = caller(context), await self._keys.list_all()
+        self._policies.authorize(who, "keys", Resource(tenant=who.tenant))
+        return [row for row in rows if self._policies.allows(who, "keys", Resource(tenant=row.tenant))]
 
 
 def parse(data: bytes, kind: type[M]) -> M:

@@ -14,6 +14,8 @@ from services.inference.settings import Settings
 from slipway import topics
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.registry import Registry
 from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
@@ -30,7 +32,8 @@ async def build(process: Process, settings: Settings) -> None:
     models = ModelCache(
         settings.state_dir / "models", Registry(settings.mlflow_url), max_files=settings.model_cache_files
     )
-    server = RpcServer(interceptors=(OperatorToken(operator_token, also_open=(f"/{rpc.DESK}/",)),))
+    tokens = OperatorToken(operator_token, also_open=(f"/{rpc.DESK}/",))
+    server = RpcServer(interceptors=(tokens, PolicyGate(open_policies(process, settings))))
     server.add(
         inference_pb2_grpc.add_InferenceDirectoryServicer_to_server,
         rpc.DirectoryServicer(inference),

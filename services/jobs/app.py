@@ -27,6 +27,8 @@ from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.job_terms import PRIORITIES
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.postgres import Pool
 from slipway.process import Process
 from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
@@ -75,7 +77,8 @@ async def build(process: Process, settings: Settings) -> None:
         clock=parts.clock,
         callback_key=callback_key,
     )
-    server = _server(desk, operator_token=operator_token)
+    gate = PolicyGate(open_policies(process, settings))
+    server = _server(desk, operator_token=operator_token, gate=gate)
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
@@ -117,9 +120,9 @@ async def _spawn_loops(
     process.spawn("housekeeping", Housekeeper(tidy, settings=settings, clock=parts.clock).run)
 
 
-def _server(desk: Desk, *, operator_token: str) -> RpcServer:
+def _server(desk: Desk, *, operator_token: str, gate: PolicyGate) -> RpcServer:
     server = RpcServer(
-        interceptors=(OperatorToken(operator_token),),
+        interceptors=(OperatorToken(operator_token), gate),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,  # the largest answer travels inside another message
     )
     server.add(add_JobDeskServicer_to_server, JobDesk(desk), service="slipway.v1.JobDesk")

@@ -25,6 +25,8 @@ from slipway import kafka, postgres
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.registry import Registry
 from slipway.rpc import OPERATOR_TOKEN_FILE, OperatorToken, RpcServer
@@ -36,7 +38,6 @@ _LIBRARIES: Final = ("numpy", "onnx", "onnxruntime", "pandas", "ray", "scikit-le
 
 async def build(process: Process, settings: Settings) -> None:
     """Connect everything, bottom up."""
-    operator_token = settings.secret(OPERATOR_TOKEN_FILE)
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=ROOM / "migrations"))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     clock, relay, board = SystemClock(), Relay(pool, producer), ProgressBoard()
@@ -72,11 +73,13 @@ async def build(process: Process, settings: Settings) -> None:
     operations = Operations(
         examples, jobs, specs=specs, desk=desk, board=board, settings=settings, clock=clock
     )
-    await process.enter(_server(operations, operator_token).serving(f"{settings.host}:{settings.grpc_port}"))
+    gate = PolicyGate(open_policies(process, settings), find=specs.find_resource)
+    server = _server(operations, settings.secret(OPERATOR_TOKEN_FILE), gate=gate)
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
-def _server(operations: Operations, operator_token: str) -> RpcServer:
-    server = RpcServer(interceptors=(OperatorToken(operator_token),))
+def _server(operations: Operations, operator_token: str, *, gate: PolicyGate) -> RpcServer:
+    server = RpcServer(interceptors=(OperatorToken(operator_token), gate))
     server.add(
         retraining_pb2_grpc.add_RetrainingControlServicer_to_server,
         RetrainingControl(operations),

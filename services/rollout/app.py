@@ -21,6 +21,7 @@ from services.rollout.notice_store import NoticeStore
 from services.rollout.operator_book import OperatorBook
 from services.rollout.operator_rpc import OperatorAdmin, RolloutNotices
 from services.rollout.operator_store import OperatorStore
+from services.rollout.permissions import Permissions
 from services.rollout.reconcile import Reconciliation
 from services.rollout.rpc import RolloutControl
 from services.rollout.settings import Settings
@@ -31,6 +32,8 @@ from slipway.callback_http import callback_http
 from slipway.clock import SystemClock
 from slipway.ids import new_id
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Loop, Process
 from slipway.registry import Registry
 from slipway.v1 import inference_pb2_grpc, notices_pb2_grpc, operators_pb2_grpc, rollout_pb2_grpc
@@ -50,10 +53,11 @@ async def build(process: Process, settings: Settings) -> None:
     registry = await process.enter(_registry(settings.mlflow_url))
     channel = await process.enter(rpc.channel(settings.inference_target))
     directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel), token=token)
+    policies = open_policies(process, settings)
+    permissions = Permissions(policies, control, registry)
     book = OperatorBook(OperatorStore(store), clock=SystemClock())
     await book.read()
     notices = NoticeStore(store)
-
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
     loops = [loop(control, producer, settings) for loop in _CONSUMERS]
     work: list[Loop] = [
@@ -64,7 +68,6 @@ async def build(process: Process, settings: Settings) -> None:
         (await _delivery(process, settings, notices=notices)).run,
         GateWatch(control).run,
     ]
-
     process.spawn("relay", relay.run)
     process.spawn("operators", book.run)
     process.spawn("lease", lease.run)
@@ -73,18 +76,18 @@ async def build(process: Process, settings: Settings) -> None:
     process.ready_when("consumers", lambda: all(loop.is_ready for loop in loops))
 
     server = _server(
-        RolloutControl(control, registry, receivers=settings.receivers(), book=book),
+        RolloutControl(control, registry, permissions=permissions, receivers=settings.receivers(), book=book),
         OperatorAdmin(book),
         notices=RolloutNotices(control, notices, key=settings.callback_key()),
-        callers=rpc.OperatorToken(token, named=book.identify),
+        callers=(rpc.OperatorToken(token, named=book.identify), PolicyGate(policies, find=permissions.find)),
     )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
 def _server(
-    control: RolloutControl, operators: OperatorAdmin, *, notices: RolloutNotices, callers: rpc.OperatorToken
+    control: RolloutControl, operators: OperatorAdmin, *, notices: RolloutNotices, callers: tuple[Any, ...]
 ) -> rpc.RpcServer:
-    server = rpc.RpcServer(interceptors=(callers,))
+    server = rpc.RpcServer(interceptors=callers)
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server, control, service="slipway.v1.RolloutControl"
     )

@@ -19,12 +19,14 @@ from services.gateway.handlers.jobs import Submitted
 from services.gateway.handlers.models import Models
 from services.gateway.keyring import KeyRing
 from services.gateway.openapi import describe
+from services.gateway.permissions import Permissions
 from services.gateway.rest import Rest
 from services.gateway.stages import UNMEASURED, Stages
 from services.gateway.wire import Answer, InferCall
 from slipway import web
 from slipway.http_protocol import EXTENSION
 from slipway.identity.caller import Caller
+from slipway.policy.access import builtin_policies
 from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
 from tests.service_process import free_port
 
@@ -135,7 +137,8 @@ class Behind:
 def behind() -> Behind:
     known, ring, missing = catalog(), KeyRing(PEPPER), list[str]()
     ring.replace([ApiKey(key_id="k1", principal="shop", tenant="default", mac=mac_of(PEPPER, TEXT))])
-    models = Models(known, Directory(), keyring=ring, not_ready=lambda: missing)
+    permissions = Permissions(builtin_policies(), known)
+    models = Models(known, Directory(), keyring=ring, permissions=permissions, not_ready=lambda: missing)
     predictions: Any = Predictions(known, ring)
     jobs: Any = Jobs()
     app = web.application("gateway", not_ready=lambda: missing)

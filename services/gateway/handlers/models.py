@@ -8,6 +8,7 @@ from services.gateway.directory import Directory
 from services.gateway.domain.routing import Arm, arm_of_version
 from services.gateway.keyring import KeyRing
 from services.gateway.oip import IndexEntry
+from services.gateway.permissions import Permissions
 from slipway.identity.caller import Caller
 
 _READY: Final = "READY"
@@ -23,11 +24,13 @@ class Models:
         directory: Directory,
         *,
         keyring: KeyRing,
+        permissions: Permissions,
         not_ready: Callable[[], list[str]],
     ) -> None:
         self._catalog = catalog
         self._directory = directory
         self._keyring = keyring
+        self._permissions = permissions
         self._not_ready = not_ready
 
     def is_server_ready(self) -> bool:
@@ -49,9 +52,11 @@ class Models:
         Raises:
             Unauthenticated: No key in force.
             NotFound: No such model, or no such version of it.
+            Denied: He may not see it.
         """
         caller = self.authenticate(api_key)
         model = self._catalog.find(name, tenant=caller.tenant)
+        self._permissions.read(caller, model)
         if version:
             return model, [arm_of_version(model.route, version).version]
         return model, [arm.version for arm in model.route.arms]
@@ -64,14 +69,24 @@ class Models:
         """
         return self._keyring.identify(api_key)
 
+    def check_loading(self, *, api_key: str) -> None:
+        """Whether the caller may hear that nobody loads models by hand here.
+
+        Raises:
+            Unauthenticated: No key in force.
+            Denied: He may not see models at all.
+        """
+        self._permissions.look_around(self.authenticate(api_key))
+
     def index(self, *, api_key: str, only_ready: bool) -> list[IndexEntry]:
-        """The caller's models and their versions, in order; all of them, or those that have a server.
+        """The models that the caller may see and their versions, in order; all, or those with a server.
 
         Raises:
             Unauthenticated: No key in force.
         """
-        tenant = self.authenticate(api_key).tenant
-        models = [model for model in self._catalog.models.values() if model.tenant == tenant]
+        caller = self.authenticate(api_key)
+        own = [model for model in self._catalog.models.values() if model.tenant == caller.tenant]
+        models = [model for model in own if self._permissions.sees(caller, model)]
         entries = [entry for model in models for entry in self._entries(model)]
         chosen = [entry for entry in entries if entry.state == _READY or not only_ready]
         return sorted(chosen, key=lambda entry: (entry.name, entry.version))
