@@ -21,6 +21,7 @@ from fastapi import FastAPI
 
 from slipway import logs, settings, web
 from slipway.errors import InvalidInput
+from slipway.policy.routes import check_http
 from slipway.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -112,6 +113,7 @@ class Process:
             building = asyncio.ensure_future(build(self, config))
             if await self._first_of(building, stopping):
                 await building
+                check_http(web.offered(self.app))
                 await self._work(config, stopping)
             self._is_stopping = True
             log.info("stopping")

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from slipway import errors
 from slipway.errors import SlipwayError
 from slipway.identity.caller import Caller
+from slipway.policy.routes import check_service
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,12 @@ class RpcServer:
         health_pb2_grpc.add_HealthServicer_to_server(self.health, self.server)
 
     def add(self, register: Callable[[Any, Any], None], servicer: object, *, service: str) -> None:
-        """Add one service: `add(pb2_grpc.add_XServicer_to_server, servicer, service="slipway.v1.X")`."""
+        """Add one service: `add(pb2_grpc.add_XServicer_to_server, servicer, service="slipway.v1.X")`.
+
+        Raises:
+            InvalidInput: It has a method for which no permission is named.
+        """
+        check_service(service)
         register(servicer, self.server)
         self._names.append(service)
 

@@ -10,7 +10,18 @@ from pydantic import Field, ValidationError
 
 from slipway.errors import InvalidInput
 from slipway.spec_rollout import rollout_inconsistencies
-from slipway.spec_sections import Drift, Feature, Label, Name, Retraining, Rollout, Section, Serving, Slo
+from slipway.spec_sections import (
+    Access,
+    Drift,
+    Feature,
+    Label,
+    Name,
+    Retraining,
+    Rollout,
+    Section,
+    Serving,
+    Slo,
+)
 from slipway.yaml_problems import Problem, YamlProblems, problem_at, problems_of
 from slipway.yaml_source import Path, YamlSource
 
@@ -25,6 +36,7 @@ class Spec(Section):
     features: tuple[Feature, ...] = Field(min_length=1, strict=False)
     label: Label
     recipe: str | None = None
+    access: Access = Access()
     serving: Serving = Serving()
     rollout: Rollout = Rollout()
     drift: Drift = Drift()

@@ -45,6 +45,13 @@ class Feature(Section):
     data_class: Literal["public", "internal", "personal", "sensitive"] = "internal"
 
 
+class Access(Section):
+    """What policies may ask of a model, besides its features' classes of data."""
+
+    purpose: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_-]{0,62})?$")] = ""  # e.g. credit-scoring
+    environment: Literal["development", "staging", "production"] = "production"
+
+
 class Label(Section):
     """What is predicted, and how late the truth arrives."""
 

@@ -10,6 +10,7 @@ import orjson
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.routing import Route
 
 from slipway import errors
 from slipway.errors import SlipwayError
@@ -56,6 +57,14 @@ def retry_headers(error: SlipwayError) -> dict[str, str]:
     if error.retry_after_s is not None:
         return {"retry-after": str(max(1, ceil(error.retry_after_s)))}
     return {}
+
+
+def offered(app: FastAPI) -> list[str]:
+    """Every way into an application, as `GET /path/{of}/it`."""
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    return [
+        f"{method} {route.path}" for route in routes for method in (route.methods or ()) if method != "HEAD"
+    ]
 
 
 def application(title: str, *, not_ready: Callable[[], list[str]]) -> FastAPI:

@@ -10,7 +10,7 @@ import pytest
 from slipway import rpc
 from slipway.errors import Unauthenticated
 from slipway.identity.api_keys import ApiKey, mac_of, text_of
-from slipway.identity.callers import Callers, not_for_applications
+from slipway.identity.callers import Callers
 from slipway.identity.key_book import KeyBook
 from slipway.rpc import RpcServer, caller, operator_metadata
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
@@ -38,7 +38,7 @@ async def known() -> AsyncIterator[tuple[KeyBook, Any]]:
     book = KeyBook(PEPPER)
     book.replace(KEYS)
     authenticator = authenticator_of(book, operator_token="stack")
-    server = RpcServer(interceptors=(Callers(authenticator, authorize=not_for_applications),))
+    server = RpcServer(interceptors=(Callers(authenticator),))
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server, WhoAmI(), service="slipway.v1.RolloutControl"
     )

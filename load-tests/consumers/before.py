@@ -25,6 +25,7 @@ from services.rollout.store import Store
 from slipway import kafka, postgres
 from slipway.callback_urls import CallbackPolicy
 from slipway.clock import SystemClock
+from slipway.identity.caller import STACK_OPERATOR
 from slipway.outbox import Relay
 from slipway.ports import OFFSET_VARIABLE, ports
 from slipway.profiles import to_proto
@@ -134,6 +135,8 @@ async def _canary(control: Control, name: str) -> RouteTable:
         recipe="",
         actor="load test",
         receivers=CallbackPolicy(prefixes=(), private_networks=()),
+        who=STACK_OPERATOR,
+        may_apply=lambda _: None,
     )
     profile = _profile()
     for version in ("1", "2"):

@@ -20,6 +20,7 @@ from services.gateway.spool import Spool
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.kafka import Producer
+from slipway.policy.engine import UNDECIDED
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 
 FEATURES: Final = tuple(f"feature_{number:02d}" for number in range(30))
@@ -134,6 +135,7 @@ def _records(models: Sequence[Model], count: int) -> Iterator[tuple[bytes, int]]
         prediction = Prediction(
             prediction_id=identity,
             caller=rng.choice(_CALLERS),
+            decision=UNDECIDED,
             arm=arm,
             form=model.forms[arm.version],
             contract=model.contract,

@@ -31,6 +31,7 @@ from services.gateway.handlers.predict import Predictions
 from services.gateway.intake import Intake
 from services.gateway.lanes import Lanes
 from services.gateway.mirroring import Mirror
+from services.gateway.permissions import Permissions
 from services.gateway.recording import Recording
 from services.gateway.spool import Spool
 from slipway.clock import SystemClock
@@ -38,6 +39,7 @@ from slipway.identity.api_keys import ApiKey, mac_of, text_of
 from slipway.identity.credentials import Credentials
 from slipway.identity.key_book import KeyBook
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
+from slipway.policy.access import builtin_policies
 from slipway.profiles import to_proto
 from slipway.stats.profile import numeric_profile
 from slipway.v1.rollout_pb2 import Arm as RouteArm
@@ -109,7 +111,7 @@ def pipeline(folder: Path) -> Predictions:
     gaps = Gaps(folder / "unrecorded.json", spool, clock=clock)
     recording = Recording(spool, gaps, debtor=_NoDebt(), clock=clock)
     return Predictions(
-        Intake(catalog, recording, clock=clock),
+        Intake(catalog, recording, permissions=Permissions(builtin_policies(), catalog), clock=clock),
         authenticator_of(book),
         answering=answering,
         recording=recording,

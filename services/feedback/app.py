@@ -15,10 +15,13 @@ from services.feedback.store.summaries import SummaryStore
 from slipway import kafka, postgres, tokens
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
-from slipway.identity.caller import ADMIN, SERVICE
-from slipway.identity.callers import Callers, only_for
+from slipway.envelope import Event
+from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
+from slipway.policy.model_book import ModelBook
 from slipway.process import Process
 from slipway.rpc import RpcServer
 from slipway.v1 import feedback_pb2_grpc
@@ -32,9 +35,14 @@ async def build(process: Process, settings: Settings) -> None:
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     relay, specs, specs_known, clock = Relay(pool, producer), SpecBook(), asyncio.Event(), SystemClock()
+    policies, models = open_policies(process, settings), ModelBook(specs_known.is_set)
+
+    def learn(event: Event) -> None:
+        specs.apply(event)
+        models.apply(event)
 
     async def follow_specs(stop: asyncio.Event) -> None:
-        await read_compacted(settings.kafka_bootstrap, "model_specs", specs.apply, stop, specs_known)
+        await read_compacted(settings.kafka_bootstrap, "model_specs", learn, stop, specs_known)
 
     joiner = Joiner(
         store=JoinStore(pool), relay=relay, rules=specs.rules, secret=secret, settings=settings, clock=clock
@@ -48,7 +56,7 @@ async def build(process: Process, settings: Settings) -> None:
     process.ready_when("specs", specs_known.is_set)
     process.ready_when("consumer", lambda: consumer.is_ready)
     authenticator, _ = add_identity(process, settings)
-    server = RpcServer(interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),))
+    server = RpcServer(interceptors=(Callers(authenticator), PolicyGate(policies, find=models.find)))
     server.add(
         feedback_pb2_grpc.add_FeedbackQueriesServicer_to_server,
         FeedbackQueries(SummaryStore(pool)),

@@ -1,11 +1,7 @@
 """How the gateway is put together."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from importlib.metadata import version
-from pathlib import Path
 from typing import Final
 
 from services.gateway import metrics
@@ -20,8 +16,6 @@ from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
 from services.gateway.directory import Directory, DirectoryWatch
 from services.gateway.drain import Drain
 from services.gateway.fallbacks import Fallbacks
-from services.gateway.gaps import FILE as GAPS_FILE
-from services.gateway.gaps import Gaps
 from services.gateway.handlers.feedback import FeedbackDoor
 from services.gateway.handlers.models import Models
 from services.gateway.handlers.predict import Predictions
@@ -30,8 +24,8 @@ from services.gateway.intake import Intake
 from services.gateway.job_parts import add_jobs
 from services.gateway.key_sync import KeySync
 from services.gateway.openapi import describe
+from services.gateway.permissions import Permissions
 from services.gateway.public_port import MOST_CALLS, public_options
-from services.gateway.record_status import add_record_status
 from services.gateway.recording import Recording
 from services.gateway.rest import Rest
 from services.gateway.rpc import (
@@ -42,8 +36,8 @@ from services.gateway.rpc import (
     register_raw,
 )
 from services.gateway.settings import Settings
-from services.gateway.shipper import Shipper, keep_measured
 from services.gateway.spool import Spool
+from services.gateway.spool_parts import keep_records, open_spool
 from services.gateway.upkeep import Upkeep
 from services.gateway.version_parts import Versions, add_versions
 from services.gateway.web import add_routes
@@ -52,6 +46,8 @@ from slipway.clock import Clock, SystemClock
 from slipway.identity.api_keys import PEPPER_FILE, check_pepper
 from slipway.identity.key_book import SNAPSHOT as KEYS_SNAPSHOT
 from slipway.identity.key_book import KeyBook
+from slipway.policy.access import open_policies
+from slipway.policy.engine import Policies
 from slipway.process import Process
 from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
 from slipway.snapshots import Snapshot
@@ -71,6 +67,7 @@ class _Known:
     catalog: Catalog
     directory: Directory
     keys: KeyBook
+    permissions: Permissions
     restored: int  # the directory's revision when nothing but the snapshot was known
 
 
@@ -80,21 +77,21 @@ async def build(process: Process, settings: Settings) -> None:
     if settings.probe_port:
         await process.enter(probes(process, settings))
     await process.enter(sole_user(settings.state_dir))
-    segments, shipper = await _spool(
+    segments, shipper = await open_spool(
         process, settings, name=PREDICTIONS_SPOOL, limit_bytes=settings.spool_limit_bytes
     )
-    recording = _recording(process, settings, segments=segments, shipper=shipper)
-    feedback, _ = await _spool(
+    recording = keep_records(process, settings, segments=segments, shipper=shipper)
+    feedback, _ = await open_spool(
         process, settings, name=FEEDBACK_SPOOL, limit_bytes=settings.feedback_spool_limit_bytes
     )
-    jobs, _ = await _spool(process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes)
+    jobs, _ = await open_spool(
+        process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes
+    )
     _adopt(process, settings)
-    known = _restore(settings)
+    known = _restore(settings, open_policies(process, settings))
     _follow(process, settings, known=known)
     identity = add_identity(process, settings, book=known.keys)
-    door = FeedbackDoor(identity.public, feedback, token_secret=settings.strong_secret(SECRET_FILE))
-    add_routes(process.app, door)
-    describe(process.app)
+    door = _feedback_door(process, settings, known=known, identity=identity, spool=feedback)
     if settings.share_ports:
         await until_fresh(process, lambda: _is_fresh(known, identity.sync))
     versions = add_versions(
@@ -121,43 +118,18 @@ def _adopt(process: Process, settings: Settings) -> None:
         process.spawn("adoption", adoption.run)
 
 
-async def _spool(
-    process: Process, settings: Settings, *, name: str, limit_bytes: int
-) -> tuple[Spool, Shipper]:
-    spool = await process.enter(
-        _opened(settings.state_dir / name, limit_bytes=limit_bytes, segment_bytes=settings.segment_bytes)
-    )
-    shipper = Shipper(spool, settings.kafka_bootstrap)
-    process.spawn(f"shipper of {name}", shipper.run)
-    process.spawn(f"gauges of {name}", partial(keep_measured, spool))
-    return spool, shipper
-
-
-def _recording(process: Process, settings: Settings, *, segments: Spool, shipper: Shipper) -> Recording:
-    clock = SystemClock()
-    gaps = Gaps(settings.state_dir / GAPS_FILE, segments, clock=clock)
-    recording = Recording(segments, gaps, debtor=shipper, clock=clock)
-    process.spawn("gaps in the records", gaps.run)
-    process.spawn("group commit", recording.commit.run)
-    add_record_status(process.app, segments, gaps=gaps, debtor=shipper)
-    return recording
-
-
-@asynccontextmanager
-async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> AsyncIterator[Spool]:
-    spool = Spool(folder, limit_bytes=limit_bytes, segment_bytes=segment_bytes)
-    try:
-        yield spool
-    finally:
-        spool.close()
-
-
-def _restore(settings: Settings) -> _Known:
+def _restore(settings: Settings, policies: Policies) -> _Known:
     catalog, directory = Catalog(), Directory()
     keys = KeyBook(check_pepper(settings.secret(PEPPER_FILE)), note_count=metrics.KEYS.set)
     for part in (catalog, directory, keys):
         part.restore(settings.state_dir)
-    return _Known(catalog=catalog, directory=directory, keys=keys, restored=directory.changes.revision)
+    return _Known(
+        catalog=catalog,
+        directory=directory,
+        keys=keys,
+        permissions=Permissions(policies, catalog),
+        restored=directory.changes.revision,
+    )
 
 
 def _is_fresh(known: _Known, sync: KeySync) -> bool:
@@ -187,6 +159,30 @@ def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     process.spawn("directory", watch.run)
     process.ready_when("specs and routes", lambda: catalog.is_known)
     process.ready_when("API keys", lambda: keys.is_loaded)
+
+
+def _feedback_door(
+    process: Process, settings: Settings, *, known: _Known, identity: Identity, spool: Spool
+) -> FeedbackDoor:
+    door = FeedbackDoor(
+        identity.public,
+        spool,
+        permissions=known.permissions,
+        token_secret=settings.strong_secret(SECRET_FILE),
+    )
+    add_routes(process.app, door)
+    describe(process.app)
+    return door
+
+
+def _models(process: Process, known: _Known, *, identity: Identity) -> Models:
+    return Models(
+        known.catalog,
+        known.directory,
+        authenticator=identity.public,
+        permissions=known.permissions,
+        not_ready=process.not_ready,
+    )
 
 
 def _public_server(settings: Settings) -> RpcServer:
@@ -220,7 +216,7 @@ def _predictions(
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
     return Predictions(
-        Intake(known.catalog, recording, clock=clock),
+        Intake(known.catalog, recording, permissions=known.permissions, clock=clock),
         identity.public,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,
@@ -243,16 +239,21 @@ async def _serve(
 ) -> None:
     """The public port, last: what it needs is there, and at the end it closes first."""
     clock, server = SystemClock(), _public_server(settings)
-    admin = admin_server(settings, identity)
-    models = Models(
-        known.catalog, known.directory, authenticator=identity.public, not_ready=process.not_ready
-    )
+    admin = admin_server(settings, identity, policies=known.permissions.policies)
+    models = _models(process, known, identity=identity)
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)
     server.add(register_raw(OIP_SERVICE, oip.methods), oip, service=OIP_SERVICE)
     server.add(register_raw(FEEDBACK_SERVICE, intake.methods), intake, service=FEEDBACK_SERVICE)
     door_of_jobs = await add_jobs(
-        process, settings, predictions=predictions, spool=jobs, public=server, admin=admin, clock=clock
+        process,
+        settings,
+        predictions=predictions,
+        permissions=known.permissions,
+        spool=jobs,
+        public=server,
+        admin=admin,
+        clock=clock,
     )
     upkeep = Upkeep(
         server,

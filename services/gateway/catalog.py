@@ -18,6 +18,7 @@ from slipway import profiles
 from slipway.changes import Changes
 from slipway.errors import NotFound
 from slipway.identity.caller import DEFAULT_TENANT
+from slipway.policy.resource import Resource, resource_of
 from slipway.spec import parse
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 
@@ -33,6 +34,7 @@ class Model:
 
     name: str
     tenant: str
+    resource: Resource  # as policies see it
     contract: Contract
     route: Route
     forms: Mapping[str, RecordForm]  # by version
@@ -48,6 +50,7 @@ class Catalog:
         self._specs: dict[str, ModelSpec] = {}
         self._routes: dict[str, RouteTable] = {}
         self._contracts: dict[str, Contract] = {}
+        self._resources: dict[str, Resource] = {}
         self._models: dict[str, Model] = {}
 
     @property
@@ -80,7 +83,9 @@ class Catalog:
         known = self._specs.get(spec.name)
         if known is not None and spec.revision < known.revision:
             return
-        self._contracts[spec.name] = contract_of(parse(spec.yaml))
+        parsed = parse(spec.yaml)
+        self._contracts[spec.name] = contract_of(parsed)
+        self._resources[spec.name] = resource_of(parsed, tenant=spec.tenant or DEFAULT_TENANT)
         self._specs[spec.name] = spec
         self._rebuild(spec.name)
 
@@ -121,6 +126,7 @@ class Catalog:
             self._models[name] = Model(
                 name=name,
                 tenant=spec.tenant or DEFAULT_TENANT,
+                resource=self._resources[name],
                 contract=contract,
                 route=route,
                 forms=_forms(contract, route, table),

@@ -10,10 +10,11 @@ from services.gateway.public_port import age_options
 from services.gateway.settings import Settings
 from services.gateway.store import KeyStore
 from slipway.identity.authenticator import Authenticator
-from slipway.identity.caller import ADMIN, SERVICE
-from slipway.identity.callers import Callers, only_for
+from slipway.identity.callers import Callers
 from slipway.identity.key_book import KeyBook
 from slipway.identity.wiring import follow_issuers, operators_authenticator, public_authenticator
+from slipway.policy.engine import Policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.rpc import MAX_MESSAGE_BYTES, RpcServer
 from slipway.v1.keys_pb2_grpc import add_KeyAdminServicer_to_server
@@ -45,13 +46,13 @@ def add_identity(process: Process, settings: Settings, *, book: KeyBook) -> Iden
     )
 
 
-def admin_server(settings: Settings, identity: Identity) -> RpcServer:
+def admin_server(settings: Settings, identity: Identity, *, policies: Policies) -> RpcServer:
     """The port for operators and for the other services."""
     server = RpcServer(
-        interceptors=(Callers(identity.operators, authorize=only_for(ADMIN, SERVICE)),),
+        interceptors=(Callers(identity.operators), PolicyGate(policies)),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,  # a caller's largest message travels inside another
         options=age_options(settings),
         is_shared=settings.share_ports,
     )
-    server.add(add_KeyAdminServicer_to_server, KeyService(identity.keys), service=KEYS_SERVICE)
+    server.add(add_KeyAdminServicer_to_server, KeyService(identity.keys, policies), service=KEYS_SERVICE)
     return server

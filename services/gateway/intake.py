@@ -7,6 +7,7 @@ from services.gateway.catalog import Catalog, Model
 from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, Route, arm_of_role, arm_of_version, choose
+from services.gateway.permissions import Permissions
 from services.gateway.recording import Recording
 from services.gateway.records import Prediction
 from services.gateway.refusing import Refusing
@@ -15,8 +16,10 @@ from services.gateway.wire import InferCall
 from slipway.clock import Clock
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
+from slipway.policy.engine import Decision
 
 _MODEL: Final = Refusing("model")
+_PERMISSION: Final = Refusing("permission")
 _INPUT: Final = Refusing("input")
 _ROUTE: Final = Refusing("route")
 _SPOOL_FULL: Final = Refusing("spool_full")
@@ -26,8 +29,11 @@ _RECORDING: Final = Refusing("recording")
 class Intake:
     """Lets requests in: is there such a model, may this be asked of it, is there room for the record."""
 
-    def __init__(self, catalog: Catalog, recording: Recording, *, clock: Clock) -> None:
+    def __init__(
+        self, catalog: Catalog, recording: Recording, *, permissions: Permissions, clock: Clock
+    ) -> None:
         self._catalog = catalog
+        self._permissions = permissions
         self._recording = recording
         self._clock = clock
 
@@ -39,6 +45,8 @@ class Intake:
         """
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
+        with _PERMISSION:
+            self._permissions.infer(caller, model)
         with _INPUT:
             check_inputs(model.contract, call.tensors)
             check_outputs(model.contract, call.outputs)
@@ -54,6 +62,8 @@ class Intake:
         start_s = self._clock.monotonic_s()
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
+        with _PERMISSION:
+            decision = self._permissions.infer(caller, model)
         contract = model.contract
         with _INPUT:
             checked = check_inputs(contract, call.tensors)
@@ -65,7 +75,7 @@ class Intake:
         if contract.is_strict:
             with _RECORDING:
                 self._recording.check_safety(contract)
-        prediction = self._prediction(caller, call, model=model, checked=checked)
+        prediction = self._prediction(caller, call, model=model, decision=decision, checked=checked)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         question = Question(
             model=model,
@@ -80,7 +90,7 @@ class Intake:
         return question
 
     def _prediction(
-        self, caller: Caller, call: InferCall, *, model: Model, checked: CheckedInput
+        self, caller: Caller, call: InferCall, *, model: Model, decision: Decision, checked: CheckedInput
     ) -> Prediction:
         prediction_id = call.prediction_id or new_id()
         with _ROUTE:
@@ -88,6 +98,7 @@ class Intake:
         return Prediction(
             prediction_id=prediction_id,
             caller=caller,
+            decision=decision,
             arm=arm,
             form=model.forms[arm.version],
             contract=model.contract,

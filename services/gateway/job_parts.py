@@ -11,6 +11,7 @@ from services.gateway.job_rpc import (
     TrustedInferenceService,
 )
 from services.gateway.job_web import add_job_routes
+from services.gateway.permissions import Permissions
 from services.gateway.settings import Settings
 from services.gateway.spool import Spool
 from slipway.clock import Clock
@@ -29,6 +30,7 @@ async def add_jobs(
     settings: Settings,
     *,
     predictions: Predictions,
+    permissions: Permissions,
     spool: Spool,
     public: RpcServer,
     admin: RpcServer,
@@ -47,6 +49,7 @@ async def add_jobs(
         predictions,
         spool,
         desk=desk,
+        permissions=permissions,
         rules=rules,
         clock=clock,
         secret=settings.strong_secret(SECRET_FILE),

@@ -12,6 +12,7 @@ from services.gateway.domain.contract import Contract
 from services.gateway.domain.routing import Arm
 from services.gateway.domain.wire_format import field
 from slipway.identity.caller import Caller
+from slipway.policy.engine import Decision
 from slipway.signature import TensorSpec
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionServed
 from slipway.v1.tensors_pb2 import FeatureBins, Payload, Tensor
@@ -40,27 +41,30 @@ class RecordForm:
         self._arm = PredictionContext(
             model=contract.model, version=arm.version, digest=arm.digest, arm=arm.role, route_epoch=epoch
         )
-        self._contexts: dict[Caller, bytes] = {}
+        self._contexts: dict[tuple[Caller, str], bytes] = {}
         self._heads: dict[int, Heads] = {}
         self._bins: dict[int, tuple[NDArray[np.uint8], NDArray[np.intp]]] = {}
 
-    def about(self, caller: Caller) -> PredictionContext:
-        """What the records of this arm to one caller have in common."""
+    def about(self, caller: Caller, decision: Decision) -> PredictionContext:
+        """What the records of this arm to one caller have in common, as long as the policies stay."""
         about = PredictionContext(
             tenant=caller.tenant,
             principal=caller.principal,
             auth_method=caller.method,
             credential_id=caller.credential_id,
+            policy_hash=decision.policy_hash,
+            decision_id=decision.decision_id,
         )
         about.MergeFrom(self._arm)
         return about
 
-    def context(self, own: PredictionContext, caller: Caller) -> bytes:
+    def context(self, own: PredictionContext, *, caller: Caller, decision: Decision) -> bytes:
         """The context of a PredictionServed; `own` holds what no other prediction shares."""
-        shared = self._contexts.get(caller)
+        key = (caller, decision.decision_id)
+        shared = self._contexts.get(key)
         if shared is None:
-            shared = PredictionServed(context=self.about(caller)).SerializeToString()
-            _remember(self._contexts, caller, shared, most=_MOST_CALLERS)
+            shared = PredictionServed(context=self.about(caller, decision)).SerializeToString()
+            _remember(self._contexts, key, shared, most=_MOST_CALLERS)
         return shared + PredictionServed(context=own).SerializeToString()
 
     def payload(self, columns: Columns, outputs: Columns, *, rows: int) -> bytes:

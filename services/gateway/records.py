@@ -16,6 +16,7 @@ from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
 from slipway.envelope import Outgoing, attributes, encode
 from slipway.identity.caller import Caller
+from slipway.policy.engine import Decision
 from slipway.topics import PREDICTIONS, SHADOW_PREDICTIONS
 from slipway.v1.predictions_pb2 import (
     PredictionContext,
@@ -38,6 +39,7 @@ class Prediction:
 
     prediction_id: str
     caller: Caller
+    decision: Decision
     arm: Arm
     form: RecordForm
     contract: Contract
@@ -72,7 +74,7 @@ def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s:
     own = _own_context(prediction, now_s=now_s, latency_s=latency_s)
     parts = [
         _line(prediction.prediction_id, now_s),
-        form.context(own, prediction.caller),
+        form.context(own, caller=prediction.caller, decision=prediction.decision),
         form.payload(checked.columns, outputs, rows=checked.rows),
         form.feature_bins(encode_bins(form.coder, checked)),
     ]
@@ -83,7 +85,7 @@ def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s:
 
 def failed(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:
     """The record of a failure that reached an arm, packed for the spool."""
-    context = prediction.form.about(prediction.caller)
+    context = prediction.form.about(prediction.caller, prediction.decision)
     context.MergeFrom(_own_context(prediction, now_s=now_s, latency_s=latency_s))
     record = PredictionFailed(context=context, code=code, message=message[:_MAX_MESSAGE])
     identity = prediction.prediction_id
@@ -92,7 +94,7 @@ def failed(prediction: Prediction, *, code: str, message: str, now_s: float, lat
 
 def withheld(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:
     """What is added to the record of an answer that was not given after all, packed for the spool."""
-    context = prediction.form.about(prediction.caller)
+    context = prediction.form.about(prediction.caller, prediction.decision)
     context.MergeFrom(_own_context(prediction, now_s=now_s, latency_s=latency_s))
     record = PredictionWithheld(context=context, code=code, message=message[:_MAX_MESSAGE])
     identity = prediction.prediction_id
@@ -113,7 +115,7 @@ def shadowed(
         served_s: When.
         latency_s: Of that answer.
     """
-    context = prediction.form.about(prediction.caller)
+    context = prediction.form.about(prediction.caller, prediction.decision)
     context.MergeFrom(_own_context(prediction, now_s=served_s, latency_s=latency_s))
     record = PredictionShadowed(
         context=context,

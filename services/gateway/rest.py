@@ -19,6 +19,7 @@ from services.gateway.stages import AUTHENTICATE, PARSE, SERIALIZE
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.http_protocol import EXTENSION
 from slipway.identity.credentials import Credentials, from_headers
+from slipway.policy.routes import check_http
 from slipway.signature import TensorSpec
 from slipway.web import Receive, Scope, Send, retry_headers, status_of
 
@@ -72,6 +73,7 @@ class Rest:
             **{f"{path}/config": ("GET", self._config) for path in (model, one)},
             **dict.fromkeys((model, one), ("GET", self._model)),
         }
+        check_http(f"{method} {path}" for path, (method, _) in self.routes.items())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; one whose caller has left is dropped."""
@@ -187,7 +189,7 @@ class Rest:
         return json_reply(200, entries)
 
     async def _load(self, call: _Call) -> Reply:
-        self._models.authenticate(call.credentials())
+        self._models.check_loading(credentials=call.credentials())
         return error_reply(501, oip.NO_LOADING)
 
 

@@ -14,9 +14,10 @@ from services.inference.settings import Settings
 from slipway import topics
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
-from slipway.identity.caller import ADMIN, SERVICE
-from slipway.identity.callers import Callers, only_for
+from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.registry import Registry
 from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
@@ -34,8 +35,8 @@ async def build(process: Process, settings: Settings) -> None:
         settings.state_dir / "models", Registry(settings.mlflow_url), max_files=settings.model_cache_files
     )
     authenticator, _ = add_identity(process, settings)
-    callers = Callers(authenticator, authorize=only_for(ADMIN, SERVICE), also_open=(f"/{rpc.DESK}/",))
-    server = RpcServer(interceptors=(callers,))
+    callers = Callers(authenticator, also_open=(f"/{rpc.DESK}/",))
+    server = RpcServer(interceptors=(callers, PolicyGate(open_policies(process, settings))))
     server.add(
         inference_pb2_grpc.add_InferenceDirectoryServicer_to_server,
         rpc.DirectoryServicer(inference),

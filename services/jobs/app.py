@@ -25,12 +25,13 @@ from slipway.callback_http import callback_http
 from slipway.clock import Clock, SystemClock
 from slipway.errors import InvalidInput
 from slipway.identity.authenticator import Authenticator
-from slipway.identity.caller import ADMIN, SERVICE
-from slipway.identity.callers import Callers, only_for
+from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
 from slipway.ids import new_id
 from slipway.job_terms import PRIORITIES
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.postgres import Pool
 from slipway.process import Process
 from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, RpcServer
@@ -80,7 +81,7 @@ async def build(process: Process, settings: Settings) -> None:
         callback_key=callback_key,
     )
     authenticator, _ = add_identity(process, settings)
-    server = _server(desk, authenticator)
+    server = _server(desk, authenticator, gate=PolicyGate(open_policies(process, settings)))
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
@@ -122,9 +123,9 @@ async def _spawn_loops(
     process.spawn("housekeeping", Housekeeper(tidy, settings=settings, clock=parts.clock).run)
 
 
-def _server(desk: Desk, authenticator: Authenticator) -> RpcServer:
+def _server(desk: Desk, authenticator: Authenticator, *, gate: PolicyGate) -> RpcServer:
     server = RpcServer(
-        interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),),
+        interceptors=(Callers(authenticator), gate),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,  # the largest answer travels inside another message
     )
     server.add(add_JobDeskServicer_to_server, JobDesk(desk), service="slipway.v1.JobDesk")

@@ -12,10 +12,13 @@ from services.retrain_trigger.store import TriggerStore
 from slipway import kafka, postgres
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
-from slipway.identity.caller import ADMIN, SERVICE
-from slipway.identity.callers import Callers, only_for
+from slipway.envelope import Event
+from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
+from slipway.policy.model_book import ModelBook
 from slipway.process import Process
 from slipway.rpc import RpcServer
 from slipway.topics import MODEL_SPECS
@@ -29,10 +32,15 @@ async def build(process: Process, settings: Settings) -> None:
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     relay, policies, specs_known = Relay(pool, producer), PolicyBook(), asyncio.Event()
+    permissions, models = open_policies(process, settings), ModelBook(specs_known.is_set)
     store = TriggerStore(pool, kept_decisions=settings.kept_decisions)
 
+    def learn(event: Event) -> None:
+        policies.apply(event)
+        models.apply(event)
+
     async def follow_specs(stop: asyncio.Event) -> None:
-        await read_compacted(settings.kafka_bootstrap, MODEL_SPECS.name, policies.apply, stop, specs_known)
+        await read_compacted(settings.kafka_bootstrap, MODEL_SPECS.name, learn, stop, specs_known)
 
     handler = TriggerHandler(store, policies, relay, clock=SystemClock())
     consumer = TriggerConsumer(handler, settings, producer=producer, specs_known=specs_known)
@@ -42,7 +50,7 @@ async def build(process: Process, settings: Settings) -> None:
     process.ready_when("specs", specs_known.is_set)
     process.ready_when("consumer", lambda: consumer.is_ready)
     authenticator, _ = add_identity(process, settings)
-    server = RpcServer(interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),))
+    server = RpcServer(interceptors=(Callers(authenticator), PolicyGate(permissions, find=models.find)))
     server.add(
         retraining_pb2_grpc.add_RetrainTriggerQueriesServicer_to_server,
         RetrainTriggerQueries(store),

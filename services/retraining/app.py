@@ -25,10 +25,11 @@ from slipway import kafka, postgres
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
 from slipway.identity.authenticator import Authenticator
-from slipway.identity.caller import ADMIN, SERVICE
-from slipway.identity.callers import Callers, only_for
+from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.registry import Registry
 from slipway.rpc import RpcServer
@@ -76,11 +77,13 @@ async def build(process: Process, settings: Settings) -> None:
         examples, jobs, specs=specs, desk=desk, board=board, settings=settings, clock=clock
     )
     authenticator, _ = add_identity(process, settings)
-    await process.enter(_server(operations, authenticator).serving(f"{settings.host}:{settings.grpc_port}"))
+    gate = PolicyGate(open_policies(process, settings), find=specs.find_resource)
+    server = _server(operations, authenticator, gate=gate)
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
-def _server(operations: Operations, authenticator: Authenticator) -> RpcServer:
-    server = RpcServer(interceptors=(Callers(authenticator, authorize=only_for(ADMIN, SERVICE)),))
+def _server(operations: Operations, authenticator: Authenticator, *, gate: PolicyGate) -> RpcServer:
+    server = RpcServer(interceptors=(Callers(authenticator), gate))
     server.add(
         retraining_pb2_grpc.add_RetrainingControlServicer_to_server,
         RetrainingControl(operations),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from services.retraining import messages
 from services.retraining.handlers import Operations
 from slipway.errors import DeadlineExceeded
+from slipway.identity.actor import actor_of
 from slipway.rpc import aborting
 from slipway.v1 import retraining_pb2 as pb
 from slipway.v1 import retraining_pb2_grpc
@@ -41,6 +42,8 @@ class RetrainingControl(retraining_pb2_grpc.RetrainingControlServicer):
     ) -> AsyncIterator[pb.TrainModelProgress]:
         """Train now; the training goes on when nobody listens any more."""
         async with aborting(context):
+            # Who trained may not approve: nobody trains under another's name.
+            request.actor = actor_of(context, request.actor)
             request_id = await self._operations.start_training(request)
             try:
                 yield pb.TrainModelProgress(stage="queued", message=f"request {request_id}")

@@ -7,7 +7,9 @@ from typing import Final
 from slipway import spec as model_spec
 from slipway.clock import Clock
 from slipway.envelope import Event
-from slipway.errors import NotFound
+from slipway.errors import NotFound, Unavailable
+from slipway.identity.caller import DEFAULT_TENANT
+from slipway.policy.resource import Resource, resource_of
 from slipway.spec import Spec
 from slipway.v1.rollout_pb2 import ModelSpec
 
@@ -65,6 +67,19 @@ class SpecBook:
         if model not in self._specs:
             raise NotFound(f"model {model} is not known; apply its spec with `slipway apply -f model.yaml`")
         return self._specs[model]
+
+    def find_resource(self, model: str) -> Resource | None:
+        """A model as policies see it; None for one that nobody declared.
+
+        Raises:
+            Unavailable: The specs are not read yet.
+        """
+        if not self.known.is_set():
+            raise Unavailable("the service is still reading the specs of all models; try again in a moment")
+        known = self._specs.get(model)
+        if known is None:
+            return None
+        return resource_of(known.spec, tenant=known.message.tenant or DEFAULT_TENANT)
 
     async def wait_for(self, model: str) -> AppliedSpec:
         """The spec of a model that somebody referred to, which may be a moment late.

@@ -19,6 +19,7 @@ from services.rollout.lease import Lease
 from services.rollout.notice_delivery import Bounds, NoticeDelivery
 from services.rollout.notice_rpc import RolloutNotices
 from services.rollout.notice_store import NoticeStore
+from services.rollout.permissions import Permissions
 from services.rollout.reconcile import Reconciliation
 from services.rollout.rpc import RolloutControl
 from services.rollout.settings import Settings
@@ -27,10 +28,12 @@ from services.rollout.version_registry import VersionRegistry
 from slipway import kafka, postgres, rpc
 from slipway.callback_http import callback_http
 from slipway.clock import SystemClock
-from slipway.identity.callers import Callers, not_for_applications
+from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
 from slipway.ids import new_id
 from slipway.outbox import Relay
+from slipway.policy.access import open_policies
+from slipway.policy.gate import PolicyGate
 from slipway.process import Loop, Process
 from slipway.registry import Registry
 from slipway.v1 import inference_pb2_grpc, notices_pb2_grpc, rollout_pb2_grpc
@@ -51,8 +54,9 @@ async def build(process: Process, settings: Settings) -> None:
     channel = await process.enter(rpc.channel(settings.inference_target))
     directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel), token=token)
     authenticator, keys = add_identity(process, settings)
+    policies = open_policies(process, settings)
+    permissions = Permissions(policies, control, registry)
     notices = NoticeStore(store)
-
     lease = Lease(store, holder=f"{socket.gethostname()}/{os.getpid()}/{new_id()}", lease_s=settings.lease_s)
     loops = [loop(control, producer, settings) for loop in _CONSUMERS]
     work: list[Loop] = [
@@ -63,7 +67,6 @@ async def build(process: Process, settings: Settings) -> None:
         (await _delivery(process, settings, notices=notices)).run,
         GateWatch(control).run,
     ]
-
     process.spawn("relay", relay.run)
     process.spawn("lease", lease.run)
     process.spawn("lead", partial(_lead, lease, control, work=work))
@@ -71,15 +74,15 @@ async def build(process: Process, settings: Settings) -> None:
     process.ready_when("consumers", lambda: all(loop.is_ready for loop in loops))
 
     server = _server(
-        RolloutControl(control, registry, receivers=settings.receivers(), keys=keys),
+        RolloutControl(control, registry, permissions=permissions, receivers=settings.receivers(), keys=keys),
         notices=RolloutNotices(control, notices, key=settings.callback_key()),
-        callers=Callers(authenticator, authorize=not_for_applications),
+        callers=(Callers(authenticator), PolicyGate(policies, find=permissions.find)),
     )
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
 
 
-def _server(control: RolloutControl, *, notices: RolloutNotices, callers: Callers) -> rpc.RpcServer:
-    server = rpc.RpcServer(interceptors=(callers,))
+def _server(control: RolloutControl, *, notices: RolloutNotices, callers: tuple[Any, ...]) -> rpc.RpcServer:
+    server = rpc.RpcServer(interceptors=callers)
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server, control, service="slipway.v1.RolloutControl"
     )

@@ -65,14 +65,23 @@ async def resume(control: Control, name: str, *, actor: str, reason: str) -> Non
             await _sign(control, model, Trigger.RESUME, actor=actor, reason=reason)
 
 
-async def approve(control: Control, name: str, *, actor: str, roles: Sequence[str], reason: str) -> None:
+async def approve(
+    control: Control,
+    name: str,
+    *,
+    actor: str,
+    roles: Sequence[str],
+    reason: str,
+    subject: Version | None = None,
+) -> None:
     """Sign the present step, so that the next may follow; a second signature changes nothing.
 
     Raises:
-        Conflict: No step is under way, or it needs no approval.
+        Conflict: No step is under way, or it needs no approval, or it is not of `subject`, who was meant.
         Denied: The actor has not the role.
     """
     async with control.locked(name) as model:
+        _check_is_meant(model, subject)
         if model.position.state not in STEPS:
             raise Conflict(f"{name}: no step is under way that could be approved")
         gates.approve(gates_of(model.position, model.policy), actor=actor, roles=roles)
@@ -80,14 +89,23 @@ async def approve(control: Control, name: str, *, actor: str, roles: Sequence[st
             await _sign(control, model, Trigger.APPROVE, actor=actor, reason=reason)
 
 
-async def promote(control: Control, name: str, *, actor: str, roles: Sequence[str], reason: str) -> None:
+async def promote(
+    control: Control,
+    name: str,
+    *,
+    actor: str,
+    roles: Sequence[str],
+    reason: str,
+    subject: Version | None = None,
+) -> None:
     """Skip what is left of the steps, or of the bake.
 
     Raises:
-        Conflict: Nothing is on its way, it is not ready yet, or a freeze window is open.
+        Conflict: Nothing is on its way, it is not ready yet, a freeze window is open, or it is not `subject`.
         Denied: A skipped step needs a signature that the actor cannot give.
     """
     async with control.locked(name) as model:
+        _check_is_meant(model, subject)
         check_promotion(model.position, model.policy, roles=roles, at=control.moment())
         await control.move(
             model,
@@ -128,6 +146,12 @@ async def rollback(control: Control, name: str, *, actor: str, reason: str) -> N
 def _check_is_live(model: Model, verb: str) -> None:
     if not model.position.is_live:
         raise Conflict(f"{model.name}: no rollout is under way: there is nothing to {verb}")
+
+
+def _check_is_meant(model: Model, subject: Version | None) -> None:
+    """What was permitted for one version does not hold for the next."""
+    if subject is not None and model.position.subject != subject:
+        raise Conflict(f"{model.name}: version {subject.version} is no longer on its way; look again")
 
 
 def _subject(model: Model) -> Version:

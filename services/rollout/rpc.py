@@ -1,15 +1,16 @@
 """RolloutControl over gRPC: decode, call one handler, encode."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from services.rollout import commands
-from services.rollout.callers import actor_of
 from services.rollout.control import Control
 from services.rollout.domain.gates import RoleMissing
 from services.rollout.domain.log_entry import Version
 from services.rollout.domain.roles import who_could
 from services.rollout.messages import to_spec
+from services.rollout.permissions import Permissions
 from services.rollout.report_data import build_report
 from services.rollout.rows import Candidate
 from services.rollout.spec_handlers import apply_spec
@@ -17,6 +18,8 @@ from services.rollout.status import status_of
 from services.rollout.version_registry import VersionRegistry
 from slipway.callback_urls import CallbackPolicy
 from slipway.errors import Denied, InvalidInput
+from slipway.identity.actor import actor_of
+from slipway.identity.caller import Caller
 from slipway.identity.key_book import KeyBook
 from slipway.rpc import aborting, caller
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
@@ -29,22 +32,32 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
     """The operator's way to models, specs and rollouts."""
 
     def __init__(
-        self, control: Control, registry: VersionRegistry, *, receivers: CallbackPolicy, keys: KeyBook
+        self,
+        control: Control,
+        registry: VersionRegistry,
+        *,
+        permissions: Permissions,
+        receivers: CallbackPolicy,
+        keys: KeyBook,
     ) -> None:
         self._control = control
         self._registry = registry
+        self._permissions = permissions
         self._receivers = receivers
         self._keys = keys
 
     async def ApplySpec(self, request: rollout_pb2.ApplySpecRequest, context: Any) -> Any:
         """Store and publish a spec."""
         async with aborting(context):
+            who = caller(context)
             row, changed = await apply_spec(
                 self._control,
                 yaml=request.yaml,
                 recipe=request.recipe,
                 actor=actor_of(context, request.actor),
                 receivers=self._receivers,
+                who=who,
+                may_apply=partial(self._permissions.may_apply, who),
             )
             return rollout_pb2.ApplySpecResponse(spec=to_spec(row), changed=changed)
 
@@ -95,11 +108,11 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
 
     async def Promote(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
         """Skip what is left of the steps, or of the bake."""
-        return await self._sign(commands.promote, request, context)
+        return await self._sign(commands.promote, request, context, may=self._permissions.may_promote)
 
     async def Approve(self, request: rollout_pb2.RolloutCommand, context: Any) -> Any:
         """Sign the present step."""
-        return await self._sign(commands.approve, request, context)
+        return await self._sign(commands.approve, request, context, may=self._permissions.may_approve)
 
     async def _command(
         self, command: Callable[..., Awaitable[None]], request: rollout_pb2.RolloutCommand, context: Any
@@ -110,17 +123,24 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
             return await self._status(request.model)
 
     async def _sign(
-        self, command: Callable[..., Awaitable[None]], request: rollout_pb2.RolloutCommand, context: Any
+        self,
+        command: Callable[..., Awaitable[None]],
+        request: rollout_pb2.RolloutCommand,
+        context: Any,
+        *,
+        may: Callable[[Caller, str], Awaitable[Version | None]],
     ) -> Any:
         """A command for which a role may be asked; who lacks it hears who has it."""
         async with aborting(context):
-            roles = caller(context).roles
+            who = caller(context)
+            subject = await may(who, request.model)
             try:
                 await command(
                     self._control,
                     request.model,
                     actor=actor_of(context, request.actor),
-                    roles=roles,
+                    roles=who.roles,
+                    subject=subject,
                     reason=request.reason,
                 )
             except RoleMissing as error:
@@ -142,10 +162,9 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
             return await self._status(request.model, events=min(request.events, MAX_EVENTS))
 
     async def ListModels(self, _request: rollout_pb2.ListModelsRequest, context: Any) -> Any:
-        """The names of all models."""
+        """The names of all models that the caller may see."""
         async with aborting(context):
-            _ = self._control.writer
-            return rollout_pb2.ListModelsResponse(models=self._control.names)
+            return rollout_pb2.ListModelsResponse(models=self._permissions.seen(caller(context)))
 
     async def _status(self, name: str, *, events: int = 1) -> rollout_pb2.RolloutStatus:
         async with self._control.locked(name) as model:

@@ -1,6 +1,7 @@
 """Applying a spec: validated as a whole, then stored and published."""
 
 import hashlib
+from collections.abc import Callable
 
 from services.rollout.control import Control, Model
 from services.rollout.domain.policy import of_spec
@@ -11,32 +12,51 @@ from services.rollout.notices import check_receivers
 from services.rollout.rows import SpecRow
 from slipway import spec
 from slipway.callback_urls import CallbackPolicy
-from slipway.errors import InvalidInput, NotFound
+from slipway.errors import Denied, InvalidInput, NotFound
+from slipway.identity.caller import Caller
+from slipway.policy.engine import is_stack
+from slipway.policy.resource import Resource, resource_of
 from slipway.spec import Spec
 
-TENANT = "default"
+May = Callable[[Resource], object]
 
 
 async def apply_spec(
-    control: Control, *, yaml: str, recipe: str, actor: str, receivers: CallbackPolicy
+    control: Control,
+    *,
+    yaml: str,
+    recipe: str,
+    actor: str,
+    receivers: CallbackPolicy,
+    who: Caller,
+    may_apply: May,
 ) -> tuple[SpecRow, bool]:
     """Store a spec and publish it; returns it and whether anything changed.
 
+    Args:
+        yaml: The spec as it was written.
+        recipe: Python source; may be empty.
+        actor: Who stands in the log.
+        receivers: Where notices may go.
+        who: Whose model it will be.
+        may_apply: Raises Denied where he may not declare such a model.
     Raises:
+        Denied: Not such a model, or not under this name.
         InvalidInput: Every problem of the spec with line and key, or of the recipe with its line, or a
             receiver of notices that is not allowed.
         Conflict: The model exists with another signature.
     """
     given = spec.parse(yaml)
     policy = of_spec(given)
+    tenant = _tenant(control, given, who=who, may_apply=may_apply)
     _check_recipe(given, recipe)
     check_receivers(given, receivers)
-    writer = control.writer
     try:
         control.find(given.name)
     except NotFound:
-        row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=1, now_s=control.clock.now_s())
-        await control.store.add_spec(writer, row, messages=[outgoing_spec(to_spec(row))])
+        now_s = control.clock.now_s()
+        row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=1, tenant=tenant, now_s=now_s)
+        await control.store.add_spec(control.writer, row, messages=[outgoing_spec(to_spec(row))])
         control.add(Model(row=row, spec=given, newest=policy))
         control.relay.wake()
         return row, True
@@ -52,12 +72,33 @@ async def _revise(
         check_same_signature(model.spec, given)
         revision = model.row.revision + 1
         now_s = control.clock.now_s()
-        row = _row(given, yaml=yaml, recipe=recipe, actor=actor, revision=revision, now_s=now_s)
+        tenant = model.row.tenant
+        row = _row(
+            given, yaml=yaml, recipe=recipe, actor=actor, revision=revision, tenant=tenant, now_s=now_s
+        )
         await control.store.add_spec(control.writer, row, messages=[outgoing_spec(to_spec(row))])
         # A live rollout goes on by the policy that it began with.
         model.row, model.spec, model.newest = row, given, of_spec(given)
     control.relay.wake()
     return row, True
+
+
+def _tenant(control: Control, given: Spec, *, who: Caller, may_apply: May) -> str:
+    """Whose model it is, or will be; he may declare it as it was and as it shall be."""
+    try:
+        known = control.find(given.name)
+    except NotFound:
+        may_apply(resource_of(given, tenant=who.tenant))
+        return who.tenant
+    tenant = known.row.tenant
+    if tenant != who.tenant and not is_stack(who):
+        # Names are common to all tenants: this one cannot be had, and more is not said.
+        raise Denied(
+            f"{who.principal} may not apply model {given.name!r}: the name is not free; take another"
+        )
+    may_apply(resource_of(known.spec, tenant=tenant))
+    may_apply(resource_of(given, tenant=tenant))
+    return tenant
 
 
 def _check_recipe(given: Spec, recipe: str) -> None:
@@ -72,11 +113,13 @@ def _check_recipe(given: Spec, recipe: str) -> None:
     check_recipe(given.recipe, recipe)
 
 
-def _row(given: Spec, *, yaml: str, recipe: str, actor: str, revision: int, now_s: float) -> SpecRow:
+def _row(
+    given: Spec, *, yaml: str, recipe: str, actor: str, revision: int, tenant: str, now_s: float
+) -> SpecRow:
     return SpecRow(
         model=given.name,
         revision=revision,
-        tenant=TENANT,
+        tenant=tenant,
         yaml=yaml,
         recipe=recipe,
         recipe_digest=hashlib.sha256(recipe.encode()).hexdigest() if recipe else "",

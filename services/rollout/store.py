@@ -115,6 +115,16 @@ class Store:
             )
         return [(entry_of(row), row["champion_version"]) for row in rows]
 
+    async def load_starters(self, model: str, version: str) -> list[str]:
+        """Everybody who ever started a rollout of this version."""
+        async with self._connection() as connection:
+            rows = await connection.fetch(
+                "SELECT DISTINCT actor FROM rollout_log "
+                "WHERE model = $1 AND version = $2 AND trigger = 'start'",
+                *(model, version),
+            )
+        return [row["actor"] for row in rows]
+
     async def load_rollout(self, model: str, rollout_id: str) -> list[tuple[LogEntry, str]]:
         """The entries of one rollout with the champion after each, oldest first."""
         async with self._connection() as connection:

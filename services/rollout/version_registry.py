@@ -5,11 +5,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
-from slipway.errors import DeadlineExceeded, Overloaded
+from slipway.errors import DeadlineExceeded, NotFound, Overloaded
 from slipway.registry import CHAMPION, Registry
 
 T = TypeVar("T")
 
+MANIFEST: Final = "manifest.json"
 _DEADLINE_S: Final = 20.0
 _THREADS: Final = 2
 _WAITING: Final = 64
@@ -40,6 +41,16 @@ class VersionRegistry:
         """
         return await self._call(lambda: _load_profile(self._registry, model, version))
 
+    async def find_trainers(self, model: str, version: str) -> tuple[str, ...]:
+        """Who asked for the training, or registered the file, as the version's manifest says.
+
+        Nobody for a version that the registry does not know: it was started by its digest.
+        """
+        try:
+            return await self._call(lambda: _find_trainers(self._registry, model, version))
+        except NotFound:
+            return ()
+
     async def set_champion(self, model: str, version: str) -> None:
         """Point the alias `champion` at a version."""
         await self._call(lambda: self._registry.set_alias(model, CHAMPION, version))
@@ -63,6 +74,12 @@ class VersionRegistry:
         self._waiting -= 1
         if not future.cancelled():
             future.exception()  # whoever waited has seen it, or has given up
+
+
+def _find_trainers(registry: Registry, model: str, version: str) -> tuple[str, ...]:
+    manifest = registry.load_document(registry.find(model, version), MANIFEST)
+    named = (manifest.get("request", {}).get("actor", ""), manifest.get("registered_by", ""))
+    return tuple(name for name in named if name)
 
 
 def _load_profile(registry: Registry, model: str, version: str) -> bytes:

@@ -8,15 +8,11 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from slipway import rpc
-from slipway.errors import Denied, InvalidInput, SlipwayError
-from slipway.identity.caller import APP, Caller
+from slipway.errors import InvalidInput, SlipwayError
+from slipway.identity.caller import Caller
 from slipway.identity.credentials import Credentials, of_call
 
-Authorize = Callable[[str, Caller], None]
-"""Whether a caller may call a method, e.g. `/slipway.v1.RolloutControl/Abort`; raises Denied."""
-
 _OPEN: Final = ("/grpc.health.v1.Health/", "/grpc.reflection.")
-_ROLES_OF_APPLICATIONS: Final = frozenset({APP, "viewer", "labeler"})
 
 
 class Identifier(Protocol):
@@ -28,16 +24,13 @@ class Identifier(Protocol):
 
 
 class Callers(grpc.aio.ServerInterceptor):
-    """Lets only known callers in that may call the method; health and reflection stay open.
+    """Lets only known callers in; health and reflection stay open. What they may do is asked behind it.
 
     `also_open` names services, e.g. "/slipway.v1.ReplicaDesk/", that check their callers themselves.
     """
 
-    def __init__(
-        self, authenticator: Identifier, *, authorize: Authorize, also_open: tuple[str, ...] = ()
-    ) -> None:
+    def __init__(self, authenticator: Identifier, *, also_open: tuple[str, ...] = ()) -> None:
         self._authenticator = authenticator
-        self._authorize = authorize
         self._open = _OPEN + also_open
 
     async def intercept_service(
@@ -49,11 +42,10 @@ class Callers(grpc.aio.ServerInterceptor):
             return handler
         return _Guarded(self, handler, details.method).handler()
 
-    async def admit(self, method: str, context: Any) -> None:
-        """Identify the caller and end the call where he is nobody, or may not."""
+    async def admit(self, context: Any) -> None:
+        """Identify the caller, and end the call where he is nobody."""
         try:
             who = self._authenticator.identify(of_call(context))
-            self._authorize(method, who)
         except SlipwayError as error:
             await context.abort(rpc.status_of(error), str(error), rpc.retry_metadata(error))
         rpc.remember_caller(who)
@@ -82,12 +74,12 @@ class _Guarded:
         return grpc.unary_unary_rpc_method_handler(self._unary, None, it.response_serializer)
 
     async def _unary(self, request: Any, context: Any) -> Any:
-        await self._callers.admit(self._method, context)
+        await self._callers.admit(context)
         call = self._handler.unary_unary or self._handler.stream_unary
         return await call(await self._parsed(request, context), context)
 
     async def _stream(self, request: Any, context: Any) -> Any:
-        await self._callers.admit(self._method, context)
+        await self._callers.admit(context)
         call = self._handler.unary_stream or self._handler.stream_stream
         async for answer in call(await self._parsed(request, context), context):
             yield answer
@@ -100,25 +92,3 @@ class _Guarded:
         except DecodeError as error:
             problem = InvalidInput(f"the bytes are not a request of {self._method}: {error}")
             await context.abort(rpc.status_of(problem), str(problem))
-
-
-def only_for(*roles: str) -> Authorize:
-    """Every method is for those who carry one of these roles."""
-
-    def authorize(method: str, who: Caller) -> None:
-        if not set(roles) & set(who.roles):
-            raise Denied(f"{who.principal} has none of the roles that {method} asks: {', '.join(roles)}")
-
-    return authorize
-
-
-def not_for_applications(method: str, who: Caller) -> None:
-    """Every method is for those who carry a role beyond those of applications.
-
-    Raises:
-        Denied: Nothing but an application.
-    """
-    if set(who.roles) <= _ROLES_OF_APPLICATIONS:
-        raise Denied(
-            f"{who.principal} has no role that {method} could ask, but {', '.join(who.roles) or 'none'}"
-        )

@@ -17,6 +17,7 @@ from services.gateway.domain.job_options import JobOptions
 from services.gateway.handlers.jobs import Submitted
 from services.gateway.handlers.models import Models
 from services.gateway.openapi import describe
+from services.gateway.permissions import Permissions
 from services.gateway.rest import Rest
 from services.gateway.stages import UNMEASURED, Stages
 from services.gateway.wire import Answer, InferCall
@@ -27,6 +28,7 @@ from slipway.identity.authenticator import Authenticator
 from slipway.identity.caller import Caller
 from slipway.identity.credentials import Credentials
 from slipway.identity.key_book import KeyBook
+from slipway.policy.access import builtin_policies
 from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
 from tests.identity.known import authenticator_of
 from tests.service_process import free_port
@@ -138,8 +140,8 @@ class Behind:
 def behind() -> Behind:
     known, book, missing = catalog(), KeyBook(PEPPER), list[str]()
     book.replace([ApiKey(key_id="k1", principal="shop", tenant="default", mac=mac_of(PEPPER, TEXT))])
-    who = authenticator_of(book)
-    models = Models(known, Directory(), authenticator=who, not_ready=lambda: missing)
+    who, permissions = authenticator_of(book), Permissions(builtin_policies(), known)
+    models = Models(known, Directory(), authenticator=who, permissions=permissions, not_ready=lambda: missing)
     predictions: Any = Predictions(known, who)
     jobs: Any = Jobs()
     app = web.application("gateway", not_ready=lambda: missing)

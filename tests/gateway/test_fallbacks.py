@@ -18,6 +18,8 @@ from services.gateway.records import Prediction, served
 from slipway.clock import ManualClock
 from slipway.errors import DeadlineExceeded, Overloaded, SlipwayError, Unavailable
 from slipway.identity.caller import Caller
+from slipway.policy.engine import UNDECIDED
+from slipway.policy.resource import Resource
 from slipway.spec import parse
 from slipway.v1.predictions_pb2 import PredictionServed
 
@@ -86,13 +88,15 @@ def model(*fallback: str) -> Model:
     route = Route(model="m", epoch=7, salt="", arms=(CHAMPION, STANDBY))
     coder = coder_of(contract, [])
     forms = {arm.version: RecordForm(contract, arm, epoch=7, coder=coder) for arm in route.arms}
-    return Model(name="m", tenant="default", contract=contract, route=route, forms=forms)
+    resource = Resource(tenant="default", model="m")
+    return Model(name="m", tenant="default", resource=resource, contract=contract, route=route, forms=forms)
 
 
 def prediction(of: Model) -> Prediction:
     return Prediction(
         prediction_id="p",
         caller=Caller(principal="me", tenant="default", roles=("app",), method="api_key", credential_id="k"),
+        decision=UNDECIDED,
         arm=CHAMPION,
         form=of.forms[CHAMPION.version],
         protocol="grpc",

@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 
+from services.gateway.catalog import Catalog
 from services.gateway.domain.checks import InputTensor
 from services.gateway.domain.job_ids import JobOwner
 from services.gateway.domain.job_options import JobOptions, JobRules
 from services.gateway.handlers.jobs import JobDoor, request_bytes
 from services.gateway.job_web import parse_json, parse_protobuf
+from services.gateway.permissions import Permissions
 from services.gateway.spool import Spool
 from services.gateway.wire import InferCall, read_call
 from slipway.callback_urls import policy_of
@@ -21,6 +23,7 @@ from slipway.identity.credentials import Credentials
 from slipway.ids import new_id
 from slipway.job_terms import LONGEST_TTL_S
 from slipway.oip.open_inference_pb2 import ModelInferRequest
+from slipway.policy.access import builtin_policies
 from slipway.v1.jobs_pb2 import Job, SubmitJobRequest
 
 ANNA = Caller(principal="anna", tenant="default", roles=("app",), method="api_key", credential_id="a")
@@ -66,7 +69,13 @@ class Door:
             default_ttl_s=60.0, callbacks=policy_of("https://h.example/", ""), reply_topics=("job_results",)
         )
         self.it = JobDoor(
-            Admission(), self.spool, desk=self.desk, rules=rules, clock=self.clock, secret=b"s" * 64
+            Admission(),
+            self.spool,
+            desk=self.desk,
+            permissions=Permissions(builtin_policies(), Catalog()),
+            rules=rules,
+            clock=self.clock,
+            secret=b"s" * 64,
         )
 
     def submit(self, request: bytes | InferCall = REQUEST, **options: Any) -> str:

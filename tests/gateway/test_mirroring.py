@@ -31,6 +31,7 @@ from slipway.envelope import decode
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.oip.open_inference_pb2 import ModelInferResponse
+from slipway.policy.engine import UNDECIDED
 from slipway.spec import parse
 from slipway.v1.predictions_pb2 import PredictionShadowed
 
@@ -147,6 +148,7 @@ def prediction(value: float = 0.5) -> Prediction:
     return Prediction(
         prediction_id=new_id(),
         caller=Caller(principal="anna", tenant="t", roles=("app",), method="api_key", credential_id="k"),
+        decision=UNDECIDED,
         arm=CHAMPION,
         form=FORM,
         contract=CONTRACT,

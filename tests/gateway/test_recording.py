@@ -25,6 +25,7 @@ from slipway.clock import ManualClock
 from slipway.errors import Overloaded, Unavailable
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
+from slipway.policy.engine import UNDECIDED
 from slipway.spec import parse
 from slipway.v1.predictions_pb2 import (
     PredictionFailed,
@@ -90,6 +91,7 @@ def prediction(of: Contract) -> Prediction:
     return Prediction(
         prediction_id=new_id(),
         caller=Caller(principal="anna", tenant="t", roles=("app",), method="api_key", credential_id="k"),
+        decision=UNDECIDED,
         arm=ARM,
         form=RecordForm(of, ARM, epoch=7, coder=coder_of(of, [])),
         contract=of,

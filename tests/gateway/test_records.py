@@ -17,6 +17,7 @@ from services.gateway.spool import Spool
 from slipway import envelope
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
+from slipway.policy.engine import Decision
 from slipway.spec import parse
 from slipway.stats.profile import FeatureProfile
 from slipway.topics import PREDICTIONS, SHADOW_PREDICTIONS
@@ -53,6 +54,7 @@ def prediction(rows: int, *, principal: str = "anna", unit: str = "u", cities: s
     return Prediction(
         prediction_id=new_id(),
         caller=Caller(principal=principal, tenant="t", roles=("app",), method="api_key", credential_id="k"),
+        decision=Decision(decision_id=f"d-{principal}", policy_hash="h"),
         arm=ARM,
         form=FORM,
         contract=CONTRACT,
@@ -120,6 +122,7 @@ def test_records_of_other_callers_and_sizes_do_not_mix(spool: Spool) -> None:
         about = prediction(rows, principal=principal)
         message = read_back(records.served(about, outputs(rows), now_s=NOW_S, latency_s=0.1), spool).message
         assert (message.context.principal, message.context.rows) == (principal, rows)
+        assert (message.context.decision_id, message.context.policy_hash) == (f"d-{principal}", "h")
         assert message.feature_bins[0].codes == bytes([0, 2])[:rows]
 
 

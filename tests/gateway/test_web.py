@@ -2,7 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from services.gateway.catalog import Catalog
 from services.gateway.handlers.feedback import FeedbackDoor, content_id
+from services.gateway.permissions import Permissions
 from services.gateway.spool import Spool
 from services.gateway.web import parse_items
 from slipway import tokens
@@ -10,6 +12,7 @@ from slipway.envelope import decode
 from slipway.errors import InvalidInput, Overloaded
 from slipway.identity.api_keys import ApiKey, caller_of, mac_of, text_of
 from slipway.identity.key_book import KeyBook
+from slipway.policy.access import builtin_policies
 from slipway.v1.feedback_pb2 import FeedbackReceived
 from tests.identity.known import authenticator_of, bearer
 
@@ -22,7 +25,8 @@ def door(folder: Path, limit_bytes: int = 1_000_000) -> tuple[FeedbackDoor, Spoo
     book = KeyBook(SECRET)
     book.replace([KEY])
     spool = Spool(folder / "feedback", limit_bytes=limit_bytes, segment_bytes=500_000)
-    return FeedbackDoor(authenticator_of(book), spool, token_secret=SECRET), spool
+    permissions = Permissions(builtin_policies(), Catalog())
+    return FeedbackDoor(authenticator_of(book), spool, permissions=permissions, token_secret=SECRET), spool
 
 
 def test_reads_one_item_or_a_list_in_the_proto3_json_mapping() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from services.gateway import metrics
 from services.gateway.domain.feedback import FeedbackItem, check_count, check_item, subject_of
+from services.gateway.permissions import Permissions
 from services.gateway.records import SOURCE
 from services.gateway.spool import Spool
 from slipway import tokens
@@ -20,8 +21,16 @@ from slipway.v1.feedback_pb2 import FeedbackReceived
 class FeedbackDoor:
     """Takes feedback for the topic `feedback`."""
 
-    def __init__(self, authenticator: Authenticator, spool: Spool, *, token_secret: bytes) -> None:
+    def __init__(
+        self,
+        authenticator: Authenticator,
+        spool: Spool,
+        *,
+        permissions: Permissions,
+        token_secret: bytes,
+    ) -> None:
         self._authenticator = authenticator
+        self._permissions = permissions
         self._spool = spool
         self._token_secret = token_secret
 
@@ -38,11 +47,13 @@ class FeedbackDoor:
 
         Raises:
             InvalidInput: Names the item and the field.
+            Denied: He may not give feedback, or not on a model that he names.
             Overloaded: The disk space set aside for feedback is full.
         """
         check_count(len(items))
         for index, item in enumerate(items):
             check_item(_plain(item), index=index)
+        self._permissions.give_feedback(caller, {item.model for item in items})
         if self._spool.is_full:
             raise Overloaded("earlier feedback fills the disk space set aside for it; send it again later")
         messages = [self._outgoing(item, caller) for item in items]

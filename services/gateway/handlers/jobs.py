@@ -9,6 +9,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.gateway import metrics, wire
 from services.gateway.domain.job_ids import NONCE_BITS, JobOwner, issued_at_s, job_id, nonce_of
 from services.gateway.domain.job_options import JobOptions, JobRules, agree
+from services.gateway.permissions import Permissions
 from services.gateway.records import SOURCE
 from services.gateway.spool import Spool
 from services.gateway.wire import InferCall
@@ -71,6 +72,7 @@ class JobDoor:
         spool: Spool,
         *,
         desk: Desk,
+        permissions: Permissions,
         rules: JobRules,
         clock: Clock,
         secret: bytes,
@@ -78,6 +80,7 @@ class JobDoor:
         self._admission = admission
         self._spool = spool
         self._desk = desk
+        self._permissions = permissions
         self._rules = rules
         self._clock = clock
         self._secret = secret
@@ -111,9 +114,10 @@ class JobDoor:
 
         Raises:
             NotFound: Not the caller's, never submitted, or long gone.
+            Denied: He may not look after jobs.
             Unavailable: The jobs service is away.
         """
-        owner = _owner(caller)
+        owner = self._owner(caller)
         at_s = self._issued_at_s(owner, text)
         if not 0 <= wait_s <= LONGEST_WAIT_S:
             raise InvalidInput(f"wait_s {wait_s} must be 0 to {LONGEST_WAIT_S:.0f}")
@@ -129,9 +133,9 @@ class JobDoor:
         """End a job of the caller; one that has ended stays as it is. Returns it as `find` does.
 
         Raises:
-            NotFound, Unavailable: As for `find`.
+            NotFound, Denied, Unavailable: As for `find`.
         """
-        owner = _owner(caller)
+        owner = self._owner(caller)
         self._issued_at_s(owner, text)
         return await self._desk.cancel(owner, text)
 
@@ -139,9 +143,13 @@ class JobDoor:
         """What the caller's callbacks are signed with.
 
         Raises:
-            Unavailable: The jobs service is away.
+            Denied, Unavailable: As for `find`.
         """
-        return await self._desk.callback_secret(_owner(caller))
+        return await self._desk.callback_secret(self._owner(caller))
+
+    def _owner(self, caller: Caller) -> JobOwner:
+        self._permissions.follow_jobs(caller)
+        return _owner(caller)
 
     def _submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
         call = wire.read_call(request) if isinstance(request, bytes) else request

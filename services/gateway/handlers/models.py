@@ -7,6 +7,7 @@ from services.gateway.catalog import Catalog, Model
 from services.gateway.directory import Directory
 from services.gateway.domain.routing import Arm, arm_of_version
 from services.gateway.oip import IndexEntry
+from services.gateway.permissions import Permissions
 from slipway.identity.authenticator import Authenticator
 from slipway.identity.caller import Caller
 from slipway.identity.credentials import Credentials
@@ -24,11 +25,13 @@ class Models:
         directory: Directory,
         *,
         authenticator: Authenticator,
+        permissions: Permissions,
         not_ready: Callable[[], list[str]],
     ) -> None:
         self._catalog = catalog
         self._directory = directory
         self._authenticator = authenticator
+        self._permissions = permissions
         self._not_ready = not_ready
 
     def is_server_ready(self) -> bool:
@@ -50,9 +53,11 @@ class Models:
         Raises:
             Unauthenticated: Nobody known.
             NotFound: No such model, or no such version of it.
+            Denied: He may not see it.
         """
         caller = self.authenticate(credentials)
         model = self._catalog.find(name, tenant=caller.tenant)
+        self._permissions.read(caller, model)
         if version:
             return model, [arm_of_version(model.route, version).version]
         return model, [arm.version for arm in model.route.arms]
@@ -65,14 +70,24 @@ class Models:
         """
         return self._authenticator.identify(credentials)
 
+    def check_loading(self, *, credentials: Credentials) -> None:
+        """Whether the caller may hear that nobody loads models by hand here.
+
+        Raises:
+            Unauthenticated: Nobody known.
+            Denied: He may not see models at all.
+        """
+        self._permissions.look_around(self.authenticate(credentials))
+
     def index(self, *, credentials: Credentials, only_ready: bool) -> list[IndexEntry]:
-        """The caller's models and their versions, in order; all of them, or those that have a server.
+        """The models that the caller may see and their versions, in order; all, or those with a server.
 
         Raises:
             Unauthenticated: Nobody known.
         """
-        tenant = self.authenticate(credentials).tenant
-        models = [model for model in self._catalog.models.values() if model.tenant == tenant]
+        caller = self.authenticate(credentials)
+        own = [model for model in self._catalog.models.values() if model.tenant == caller.tenant]
+        models = [model for model in own if self._permissions.sees(caller, model)]
         entries = [entry for model in models for entry in self._entries(model)]
         chosen = [entry for entry in entries if entry.state == _READY or not only_ready]
         return sorted(chosen, key=lambda entry: (entry.name, entry.version))

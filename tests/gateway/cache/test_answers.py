@@ -16,6 +16,7 @@ from services.gateway.domain.routing import Arm, Route
 from services.gateway.records import Prediction
 from slipway.clock import ManualClock
 from slipway.identity.caller import Caller
+from slipway.policy.engine import UNDECIDED
 from slipway.spec import parse
 
 CHAMPION = Arm(version="1", digest="d1", upstream="inference", role="champion", weight_ppm=1_000_000)
@@ -107,6 +108,7 @@ class Bench:
         values: dict[str, Any] = {
             "prediction_id": "p",
             "caller": Caller(principal="me", tenant="t", roles=("app",), method="api_key", credential_id="k"),
+            "decision": UNDECIDED,
             "arm": arm or self.route.arms[0],
             "contract": self.contract,
             "route_epoch": self.route.epoch,

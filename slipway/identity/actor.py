@@ -7,6 +7,6 @@ from slipway.rpc import caller
 
 
 def actor_of(context: Any, said: str) -> str:
-    """A named operator's name; whoever holds the stack's token may say another."""
+    """The caller's own name; whoever holds the stack's token may say another."""
     who = caller(context)
     return said or who.principal if who == STACK_OPERATOR else who.principal
