@@ -30,6 +30,7 @@ from services.gateway.job_parts import add_jobs
 from services.gateway.key_sync import KNOWN_TO_ALL_S, KeySync
 from services.gateway.keyring import SNAPSHOT as KEYS_SNAPSHOT
 from services.gateway.keyring import KeyRing
+from services.gateway.limits.parts import LimitParts, add_limits
 from services.gateway.openapi import describe
 from services.gateway.public_port import MOST_CALLS, age_options, public_options
 from services.gateway.record_status import add_record_status
@@ -73,6 +74,7 @@ class _Known:
     catalog: Catalog
     directory: Directory
     keyring: KeyRing
+    limits: LimitParts
     restored: int  # the directory's revision when nothing but the snapshot was known
 
 
@@ -93,11 +95,11 @@ async def build(process: Process, settings: Settings) -> None:
     if settings.adopt_from:
         adoption = Adoption(settings, predictions=PREDICTIONS_SPOOL, others=(FEEDBACK_SPOOL, JOBS_SPOOL))
         process.spawn("adoption", adoption.run)
-    known = _restore(settings)
+    known = _restore(process, settings)
     _follow(process, settings, known=known)
     keys, sync = _keys(process, settings, keyring=known.keyring)
-    admin = _admin_server(settings, keys=keys)
-    door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
+    admin = _admin_server(settings, known=known, keys=keys)
+    door = _door(settings, known=known, spool=feedback)
     add_routes(process.app, door)
     describe(process.app)
     if settings.share_ports:
@@ -149,12 +151,18 @@ async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> Asyn
         spool.close()
 
 
-def _restore(settings: Settings) -> _Known:
+def _restore(process: Process, settings: Settings) -> _Known:
     catalog, directory = Catalog(), Directory()
     keyring = KeyRing(settings.strong_secret(PEPPER_FILE))
     for part in (catalog, directory, keyring):
         part.restore(settings.state_dir)
-    return _Known(catalog=catalog, directory=directory, keyring=keyring, restored=directory.changes.revision)
+    return _Known(
+        catalog=catalog,
+        directory=directory,
+        keyring=keyring,
+        limits=add_limits(process, settings, clock=SystemClock()),
+        restored=directory.changes.revision,
+    )
 
 
 def _is_fresh(known: _Known, sync: KeySync) -> bool:
@@ -194,7 +202,12 @@ def _keys(process: Process, settings: Settings, *, keyring: KeyRing) -> tuple[Ke
     return Keys(store, sync, pepper=keyring.pepper, known_after_s=known_after_s), sync
 
 
-def _admin_server(settings: Settings, *, keys: Keys) -> RpcServer:
+def _door(settings: Settings, *, known: _Known, spool: Spool) -> FeedbackDoor:
+    secret = settings.strong_secret(SECRET_FILE)
+    return FeedbackDoor(known.keyring, spool, limits=known.limits.limits, token_secret=secret)
+
+
+def _admin_server(settings: Settings, *, known: _Known, keys: Keys) -> RpcServer:
     server = RpcServer(
         interceptors=(OperatorToken(settings.secret(OPERATOR_TOKEN_FILE)),),
         max_message_bytes=2 * MAX_MESSAGE_BYTES,  # a caller's largest message travels inside another
@@ -202,6 +215,7 @@ def _admin_server(settings: Settings, *, keys: Keys) -> RpcServer:
         is_shared=settings.share_ports,
     )
     server.add(add_KeyAdminServicer_to_server, KeyService(keys), service=KEYS_SERVICE)
+    known.limits.serve(server)
     return server
 
 
@@ -226,15 +240,16 @@ def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
 def _predictions(
     process: Process, settings: Settings, *, known: _Known, recording: Recording, versions: Versions
 ) -> Predictions:
-    clock = SystemClock()
+    clock, limits = SystemClock(), known.limits.limits
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
     return Predictions(
-        Intake(known.catalog, recording, clock=clock),
+        Intake(known.catalog, recording, limits=limits, clock=clock),
         known.keyring,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,
         mirror=versions.mirror,
+        limits=limits,
         clock=clock,
         token_secret=settings.strong_secret(SECRET_FILE),
     )

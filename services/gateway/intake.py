@@ -7,12 +7,14 @@ from services.gateway.catalog import Catalog, Model
 from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, Route, arm_of_role, arm_of_version, choose
+from services.gateway.limits.limits import Limits, Reservation
 from services.gateway.recording import Recording
 from services.gateway.records import Prediction
 from services.gateway.refusing import Refusing
 from services.gateway.stages import CHECK, ROUTE, Stages
 from services.gateway.wire import InferCall
 from slipway.clock import Clock
+from slipway.errors import SlipwayError
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
 
@@ -26,9 +28,10 @@ _RECORDING: Final = Refusing("recording")
 class Intake:
     """Lets requests in: is there such a model, may this be asked of it, is there room for the record."""
 
-    def __init__(self, catalog: Catalog, recording: Recording, *, clock: Clock) -> None:
+    def __init__(self, catalog: Catalog, recording: Recording, *, limits: Limits, clock: Clock) -> None:
         self._catalog = catalog
         self._recording = recording
+        self._limits = limits
         self._clock = clock
 
     def check(self, caller: Caller, call: InferCall) -> None:
@@ -49,11 +52,38 @@ class Intake:
         """What is asked, whether it may be, which arm answers, and until when.
 
         Raises:
-            SlipwayError: Refused; nobody was asked.
+            SlipwayError: Refused; nobody was asked, and nothing is set aside.
         """
         start_s = self._clock.monotonic_s()
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
+        reservation = self._limits.reserve(caller, model.name, rows=call.rows)
+        try:
+            question = self._question(
+                caller,
+                call,
+                model=model,
+                start_s=start_s,
+                reservation=reservation,
+                budget_s=budget_s,
+                stages=stages,
+            )
+        except SlipwayError:
+            reservation.release()
+            raise
+        return question
+
+    def _question(
+        self,
+        caller: Caller,
+        call: InferCall,
+        *,
+        model: Model,
+        start_s: float,
+        reservation: Reservation,
+        budget_s: float | None,
+        stages: Stages,
+    ) -> Question:
         contract = model.contract
         with _INPUT:
             checked = check_inputs(contract, call.tensors)
@@ -75,6 +105,7 @@ class Intake:
             deadline_s=start_s + min([budget for budget in budgets if budget is not None]),
             level=level,
             stages=stages,
+            reservation=reservation,
         )
         stages.lap(ROUTE)
         return question

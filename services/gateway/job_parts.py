@@ -48,6 +48,7 @@ async def add_jobs(
         predictions,
         spool,
         desk=desk,
+        limits=predictions.limits,
         rules=rules,
         clock=clock,
         secret=settings.strong_secret(SECRET_FILE),

@@ -80,6 +80,11 @@ COMMANDS: Final = {
     "keys": Command(
         target="slipway.cli.keys:app", summary="Create, list and revoke API keys.", panel=_STREAMS
     ),
+    "limits": Command(
+        target="slipway.cli.limits:app",
+        summary="Show limits and what is left of them; check a file of limits.",
+        panel=_STREAMS,
+    ),
     "operators": Command(
         target="slipway.cli.operators:app",
         summary="Add, list and revoke operators with roles.",

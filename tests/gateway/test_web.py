@@ -11,6 +11,7 @@ from slipway import tokens
 from slipway.envelope import decode
 from slipway.errors import InvalidInput, Overloaded
 from slipway.v1.feedback_pb2 import FeedbackReceived
+from tests.gateway.limits.stand_in import at_once, limits_of
 
 SECRET = b"s" * 32
 TEXT = text_of("k1", "secret")
@@ -21,7 +22,7 @@ def door(folder: Path, limit_bytes: int = 1_000_000) -> tuple[FeedbackDoor, Spoo
     ring = KeyRing(SECRET)
     ring.replace([KEY])
     spool = Spool(folder / "feedback", limit_bytes=limit_bytes, segment_bytes=500_000)
-    return FeedbackDoor(ring, spool, token_secret=SECRET), spool
+    return FeedbackDoor(ring, spool, limits=limits_of(), token_secret=SECRET), spool
 
 
 def test_reads_one_item_or_a_list_in_the_proto3_json_mapping() -> None:
@@ -51,7 +52,7 @@ def test_accepted_feedback_is_signed_and_on_disk(tmp_path: Path) -> None:
         FeedbackReceived(prediction_id="p", label="1", feedback_token="forged"),
         FeedbackReceived(business_key="order-1", model="m", label="0", feedback_id="mine"),
     ]
-    ids = it.submit(items, caller=caller, protocol="grpc")
+    ids = at_once(it.take(items, caller=caller, protocol="grpc"))
     messages, _ = spool.read()
     found = [decode(m.topic, key=m.key.encode(), value=m.value, headers=m.headers) for m in messages]
     assert [e.event_id for e in found] == ids
@@ -67,15 +68,17 @@ def test_one_bad_item_means_that_none_is_taken(tmp_path: Path) -> None:
     it, spool = door(tmp_path)
     items = [FeedbackReceived(prediction_id="p", label="1"), FeedbackReceived(prediction_id="p")]
     with pytest.raises(InvalidInput, match=r"items\[1\]"):
-        it.submit(items, caller=caller_of(KEY), protocol="grpc")
+        at_once(it.take(items, caller=caller_of(KEY), protocol="grpc"))
     assert spool.read()[0] == []
 
 
 def test_a_full_spool_refuses(tmp_path: Path) -> None:
     it, _ = door(tmp_path, limit_bytes=1)
-    it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
+    at_once(it.take([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc"))
     with pytest.raises(Overloaded, match="send it again later"):
-        it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
+        at_once(
+            it.take([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
+        )
 
 
 def test_the_same_words_have_the_same_id() -> None:

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 from services.gateway import metrics
 from services.gateway.domain.feedback import FeedbackItem, check_count, check_item, subject_of
 from services.gateway.keyring import KeyRing
+from services.gateway.limits.limits import Limits
 from services.gateway.records import SOURCE
 from services.gateway.spool import Spool
 from slipway import tokens
@@ -19,9 +21,10 @@ from slipway.v1.feedback_pb2 import FeedbackReceived
 class FeedbackDoor:
     """Takes feedback for the topic `feedback`."""
 
-    def __init__(self, keyring: KeyRing, spool: Spool, *, token_secret: bytes) -> None:
+    def __init__(self, keyring: KeyRing, spool: Spool, *, limits: Limits, token_secret: bytes) -> None:
         self._keyring = keyring
         self._spool = spool
+        self._limits = limits
         self._token_secret = token_secret
 
     def authenticate(self, api_key: str) -> Caller:
@@ -32,13 +35,24 @@ class FeedbackDoor:
         """
         return self._keyring.identify(api_key)
 
-    def submit(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
+    async def take(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
         """Accept all items or none; returns their ids in order.
 
         Raises:
             InvalidInput: Names the item and the field.
-            Overloaded: The disk space set aside for feedback is full.
+            Overloaded: A limit is reached, or the disk space set aside for feedback is full.
         """
+        reservation = await self._limits.patiently(
+            partial(self._limits.reserve, caller, "", rows=len(items), counts="feedback")
+        )
+        try:
+            ids = self._submit(items, caller=caller, protocol=protocol)
+            reservation.settle()
+        finally:
+            reservation.release()
+        return ids
+
+    def _submit(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
         check_count(len(items))
         for index, item in enumerate(items):
             check_item(_plain(item), index=index)

@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.gateway import metrics, wire
 from services.gateway.domain.job_ids import NONCE_BITS, JobOwner, issued_at_s, job_id, nonce_of
 from services.gateway.domain.job_options import JobOptions, JobRules, agree
+from services.gateway.limits.limits import Limits
 from services.gateway.records import SOURCE
 from services.gateway.spool import Spool
 from services.gateway.wire import InferCall
@@ -70,6 +72,7 @@ class JobDoor:
         spool: Spool,
         *,
         desk: Desk,
+        limits: Limits,
         rules: JobRules,
         clock: Clock,
         secret: bytes,
@@ -77,6 +80,7 @@ class JobDoor:
         self._admission = admission
         self._spool = spool
         self._desk = desk
+        self._limits = limits
         self._rules = rules
         self._clock = clock
         self._secret = secret
@@ -89,7 +93,7 @@ class JobDoor:
         """
         return self._admission.identify(api_key)
 
-    def submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
+    async def take(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
         """Take one request as a job; when this returns it is on disk, and survives the process and Kafka.
 
         Args:
@@ -97,10 +101,20 @@ class JobDoor:
             request: A serialized ModelInferRequest, or one that was taken apart already.
             options: What the caller chose.
         Raises:
-            SlipwayError: Refused as a prediction would be, or the options are, or the disk space is full.
+            SlipwayError: Refused as a prediction would be, or the options are, or there is no room for it.
         """
         try:
-            return self._submit(caller, request, options)
+            call = wire.read_call(request) if isinstance(request, bytes) else request
+            self._admission.check(caller, call)
+            reservation = await self._limits.patiently(
+                partial(self._limits.reserve, caller, call.model, rows=call.rows, counts="jobs")
+            )
+            try:
+                submitted = self._submit(caller, call, request=request, options=options)
+                reservation.settle()
+            finally:
+                reservation.release()
+            return submitted
         except SlipwayError:
             metrics.JOB_REFUSALS.inc()
             raise
@@ -142,9 +156,9 @@ class JobDoor:
         """
         return await self._desk.callback_secret(_owner(caller))
 
-    def _submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
-        call = wire.read_call(request) if isinstance(request, bytes) else request
-        self._admission.check(caller, call)
+    def _submit(
+        self, caller: Caller, call: InferCall, *, request: bytes | InferCall, options: JobOptions
+    ) -> Submitted:
         terms = agree(options, self._rules, now_s=self._clock.now_s())
         if self._spool.is_full:
             raise Overloaded("earlier jobs fill the disk space set aside for them; send it again later")
