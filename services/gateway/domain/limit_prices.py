@@ -7,7 +7,8 @@ from math import ceil
 from slipway.limits_file import MICROS, Prices, PriceTable, Unit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
 class Used:
     """What one request used."""
 

@@ -121,7 +121,8 @@ class LeasedAccount:
             amount, future = self._waiting[0]
             if not future.done():
                 if amount > room and not everybody:
-                    self._due.note(self)
+                    # After those who were woken have taken theirs: it is not there for the others any more.
+                    asyncio.get_running_loop().call_soon(self._due.note, self)
                     return
                 room -= amount
                 future.set_result(None)

@@ -23,7 +23,7 @@ from slipway.watched_files import WatchedFiles
 T = TypeVar("T")
 Account = LeasedAccount | CapAccount
 
-WAIT_S: Final = 0.1  # for a lease, by a request that found none
+WAIT_S: Final = 0.25  # for a lease, by a request that found none
 _MOST: Final = 50_000
 _WEIGHT: Final = 0.1  # of the newest request in what a row is expected to take
 

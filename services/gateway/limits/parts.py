@@ -15,7 +15,7 @@ from services.gateway.limits.limits import Limits
 from services.gateway.limits.rpc import LIMITS_SERVICE, LimitsService
 from services.gateway.limits.rules import Rules, watch_rules
 from services.gateway.limits.settlement import Settlement
-from services.gateway.limits.store import LeaseStore
+from services.gateway.limits.store import TIMEOUT_S, LeaseStore
 from services.gateway.limits.terms import StoreState
 from services.gateway.limits.usage import Usage
 from services.gateway.settings import Settings
@@ -62,7 +62,7 @@ def add_limits(process: Process, settings: Settings, *, clock: Clock) -> LimitPa
     process.spawn("limits gauges", partial(_tell, files, state))
     if settings.redis_url:
         leasing = Leasing(
-            LeaseStore(connect(settings.redis_url), holder=holder),
+            LeaseStore(connect(settings.redis_url, timeout_s=TIMEOUT_S), holder=holder),
             settlement,
             state=state,
             clock=clock,

@@ -13,6 +13,9 @@ from services.gateway.limits.terms import LEASE_S, Ask, Reply
 # RuntimeError is what uvloop says of a connection that was closed under a write.
 FAILURES: Final = (RedisError, OSError, RuntimeError)
 
+# Patient, as no request waits for it: what is slow for less is not away.
+TIMEOUT_S: Final = 1.0
+
 _PREFIX: Final = "slipway:limits:1:"
 _GATEWAYS: Final = f"{_PREFIX}gateways"
 _HOLDER_S: Final = 15.0  # without a word, after which a gateway no longer counts
@@ -82,9 +85,11 @@ return redis.call('ZCARD', KEYS[1])
 class LeaseStore:
     """Takes leases for one gateway."""
 
-    def __init__(self, client: Redis, *, holder: str) -> None:
+    def __init__(self, client: Redis, *, holder: str, lease_s: float = LEASE_S) -> None:
+        """Args beyond the obvious: `lease_s`, after which a lease that nobody renews is nobody's."""
         self._client = client
         self._holder = holder
+        self._lease_ms = round(lease_s * 1000)
         self._digests: dict[str, str] = {}
 
     async def hello(self) -> int:
@@ -116,9 +121,9 @@ class LeaseStore:
         rule = ask.rule
         if rule.kind == "rate":
             return _RATE, ask.key, (rule.per_s / 1000, rule.burst, ask.given, ask.want, ask.need, gateways)
-        lease_ms, expiry = round(LEASE_S * 1000), _expiry(ask.ends_s)
+        expiry = _expiry(ask.ends_s)
         told = (self._holder, rule.value, ask.spent, ask.held)
-        return _BUDGET, ask.key, (*told, ask.want, ask.need, lease_ms, gateways, expiry)
+        return _BUDGET, ask.key, (*told, ask.want, ask.need, self._lease_ms, gateways, expiry)
 
     async def _run(self, calls: Sequence[tuple[str, str, tuple[Any, ...]]]) -> list[Any]:
         await self._load({script for script, _, _ in calls} - self._digests.keys())
