@@ -16,9 +16,15 @@ A message says what failed, which value, and what to do.
 
 
 class SlipwayError(Exception):
-    """Any failure that Slipway itself names; `retry_after_s`: when another try is worth it, if known."""
+    """Any failure that Slipway itself names.
+
+    Attributes:
+        retry_after_s: When another try is worth it, if known.
+        fields: What else the caller is told, as HTTP headers or gRPC metadata.
+    """
 
     retriable = False
+    fields: tuple[tuple[str, str], ...] = ()
 
     def __init__(self, *args: object, retry_after_s: float | None = None) -> None:
         super().__init__(*args)

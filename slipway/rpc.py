@@ -41,15 +41,19 @@ def status_of(error: SlipwayError) -> grpc.StatusCode:
 
 
 def retry_metadata(error: SlipwayError) -> tuple[tuple[str, str], ...]:
-    """Trailing metadata that says when to try again, where an error knows.
+    """Trailing metadata that says when to try again, where an error knows, and what else it tells.
 
     `retry-after-ms` is for people and plain clients; `grpc-retry-pushback-ms` is what gRPC clients with a
     retry policy obey by themselves (gRFC A6).
     """
     if error.retry_after_s is not None:
         milliseconds = str(ceil(error.retry_after_s * 1000))
-        return (("retry-after-ms", milliseconds), ("grpc-retry-pushback-ms", milliseconds))
-    return ()
+        return (
+            ("retry-after-ms", milliseconds),
+            ("grpc-retry-pushback-ms", milliseconds),
+            *error.fields,
+        )
+    return error.fields
 
 
 @asynccontextmanager

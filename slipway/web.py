@@ -53,10 +53,10 @@ def status_of(error: SlipwayError) -> int:
 
 
 def retry_headers(error: SlipwayError) -> dict[str, str]:
-    """`Retry-After` in whole seconds, at least one, where an error knows when to try again."""
+    """`Retry-After` in whole seconds, at least one, where an error knows it; and what else it tells."""
     if error.retry_after_s is not None:
-        return {"retry-after": str(max(1, ceil(error.retry_after_s)))}
-    return {}
+        return {"retry-after": str(max(1, ceil(error.retry_after_s))), **dict(error.fields)}
+    return dict(error.fields)
 
 
 def offered(app: FastAPI) -> list[str]:

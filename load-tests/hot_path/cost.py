@@ -30,10 +30,15 @@ from services.gateway.gaps import Gaps
 from services.gateway.handlers.predict import Predictions
 from services.gateway.intake import Intake
 from services.gateway.lanes import Lanes
+from services.gateway.limits.limits import Limits
+from services.gateway.limits.rules import rules_of
+from services.gateway.limits.terms import StoreState
+from services.gateway.limits.usage import Usage
 from services.gateway.mirroring import Mirror
 from services.gateway.permissions import Permissions
 from services.gateway.recording import Recording
 from services.gateway.spool import Spool
+from slipway import limits_file
 from slipway.clock import SystemClock
 from slipway.identity.api_keys import ApiKey, mac_of, text_of
 from slipway.identity.credentials import Credentials
@@ -44,6 +49,7 @@ from slipway.profiles import to_proto
 from slipway.stats.profile import numeric_profile
 from slipway.v1.rollout_pb2 import Arm as RouteArm
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
+from slipway.watched_files import WatchedFiles
 from tests.identity.known import authenticator_of
 
 FEATURES = [f"f{number}" for number in range(30)]
@@ -53,6 +59,14 @@ task: binary
 features: [{", ".join(f"{{name: {name}, range: [-10, 10]}}" for name in FEATURES)}]
 label: {{name: y, classes: ["0", "1"]}}
 serving: {{timeout_ms: 60000}}
+"""
+# Far above what is asked: a request passes them all.
+LIMITS = """
+prices: {per_request: 0.001, per_compute_second: 0.1}
+limits:
+  - {name: each-app, match: {principal: "*"}, rate: {requests: 1000000, per: second}}
+  - {name: tenant-month, match: {tenant: default}, budget: {cost: 1000000, per: month}}
+  - {name: cap, match: {principal: "*"}, concurrency: 100000}
 """
 PEPPER, KEY = b"p" * 32, text_of("bench", "s" * 43)
 CREDENTIALS = Credentials(authorization=f"Bearer {KEY}")
@@ -110,15 +124,32 @@ def pipeline(folder: Path) -> Predictions:
     answering = Answering(lanes, Fallbacks(lanes, version, clock=clock, cache=cache), cache=cache)
     gaps = Gaps(folder / "unrecorded.json", spool, clock=clock)
     recording = Recording(spool, gaps, debtor=_NoDebt(), clock=clock)
+    files = WatchedFiles(Path(), (), parse=lambda _: rules_of(limits_file.parse(LIMITS)))
+    limits = Limits(files, state=StoreState(is_away=True), usage=Usage(), clock=clock)
+    limits.lease_by(_NoDue())
     return Predictions(
-        Intake(catalog, recording, permissions=Permissions(builtin_policies(), catalog), clock=clock),
+        Intake(
+            catalog,
+            recording,
+            permissions=Permissions(builtin_policies(), catalog),
+            limits=limits,
+            clock=clock,
+        ),
         authenticator_of(book),
         answering=answering,
         recording=recording,
+        limits=limits,
         mirror=Mirror(Directory(), spool, lanes=lanes, clock=clock, rng=Random(1)),
         clock=clock,
         token_secret=b"t" * 32,
     )
+
+
+class _NoDue:
+    """A store that is away: every request goes by the gateway's own share, the longest way."""
+
+    def note(self, _account: Any) -> None:
+        """Nothing."""
 
 
 class _NoDebt:

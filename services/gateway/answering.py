@@ -10,6 +10,7 @@ from services.gateway.domain.batching import Columns
 from services.gateway.domain.fallback import deadline_of_arm
 from services.gateway.fallbacks import Fallbacks
 from services.gateway.lanes import Lanes
+from services.gateway.limits.limits import Reservation
 from services.gateway.records import Prediction
 from services.gateway.stages import Stages
 from slipway.errors import SlipwayError
@@ -27,7 +28,13 @@ class Question:
     deadline_s: float
     level: int
     stages: Stages
+    reservation: Reservation
+    compute_s: float = 0.0  # of the calls that were made for it, by its share of their rows
     is_sent: bool = False  # an arm has taken it: from here on a failure is the arm's, and recorded
+
+    def charge(self, compute_s: float) -> None:
+        """A call to a version was made for it."""
+        self.compute_s += compute_s
 
 
 class Answering:
@@ -81,6 +88,7 @@ class Answering:
             deadline_s=_until_s(question),
             level=question.level,
             stages=question.stages,
+            charge=question.charge,
         )
 
 

@@ -23,6 +23,7 @@ from services.gateway.identity_parts import Identity, add_identity, admin_server
 from services.gateway.intake import Intake
 from services.gateway.job_parts import add_jobs
 from services.gateway.key_sync import KeySync
+from services.gateway.limits.parts import LimitParts, add_limits
 from services.gateway.openapi import describe
 from services.gateway.permissions import Permissions
 from services.gateway.public_port import MOST_CALLS, public_options
@@ -68,6 +69,7 @@ class _Known:
     directory: Directory
     keys: KeyBook
     permissions: Permissions
+    limits: LimitParts
     restored: int  # the directory's revision when nothing but the snapshot was known
 
 
@@ -88,7 +90,7 @@ async def build(process: Process, settings: Settings) -> None:
         process, settings, name=JOBS_SPOOL, limit_bytes=settings.jobs_spool_limit_bytes
     )
     _adopt(process, settings)
-    known = _restore(settings, open_policies(process, settings))
+    known = _restore(process, settings, open_policies(process, settings))
     _follow(process, settings, known=known)
     identity = add_identity(process, settings, book=known.keys)
     door = _feedback_door(process, settings, known=known, identity=identity, spool=feedback)
@@ -118,7 +120,7 @@ def _adopt(process: Process, settings: Settings) -> None:
         process.spawn("adoption", adoption.run)
 
 
-def _restore(settings: Settings, policies: Policies) -> _Known:
+def _restore(process: Process, settings: Settings, policies: Policies) -> _Known:
     catalog, directory = Catalog(), Directory()
     keys = KeyBook(check_pepper(settings.secret(PEPPER_FILE)), note_count=metrics.KEYS.set)
     for part in (catalog, directory, keys):
@@ -128,6 +130,7 @@ def _restore(settings: Settings, policies: Policies) -> _Known:
         directory=directory,
         keys=keys,
         permissions=Permissions(policies, catalog),
+        limits=add_limits(process, settings, clock=SystemClock()),
         restored=directory.changes.revision,
     )
 
@@ -168,6 +171,7 @@ def _feedback_door(
         identity.public,
         spool,
         permissions=known.permissions,
+        limits=known.limits.limits,
         token_secret=settings.strong_secret(SECRET_FILE),
     )
     add_routes(process.app, door)
@@ -212,15 +216,16 @@ def _predictions(
     versions: Versions,
     identity: Identity,
 ) -> Predictions:
-    clock = SystemClock()
+    clock, limits = SystemClock(), known.limits.limits
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
     return Predictions(
-        Intake(known.catalog, recording, permissions=known.permissions, clock=clock),
+        Intake(known.catalog, recording, permissions=known.permissions, limits=limits, clock=clock),
         identity.public,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,
         mirror=versions.mirror,
+        limits=limits,
         clock=clock,
         token_secret=settings.strong_secret(SECRET_FILE),
     )
@@ -240,6 +245,7 @@ async def _serve(
     """The public port, last: what it needs is there, and at the end it closes first."""
     clock, server = SystemClock(), _public_server(settings)
     admin = admin_server(settings, identity, policies=known.permissions.policies)
+    known.limits.serve(admin)
     models = _models(process, known, identity=identity)
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)

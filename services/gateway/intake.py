@@ -1,5 +1,6 @@
 """What a request passes before a version is asked, one gate after the other."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from services.gateway.answering import Question
@@ -7,6 +8,7 @@ from services.gateway.catalog import Catalog, Model
 from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, Route, arm_of_role, arm_of_version, choose
+from services.gateway.limits.limits import Limits, Reservation
 from services.gateway.permissions import Permissions
 from services.gateway.recording import Recording
 from services.gateway.records import Prediction
@@ -14,6 +16,7 @@ from services.gateway.refusing import Refusing
 from services.gateway.stages import CHECK, ROUTE, Stages
 from services.gateway.wire import InferCall
 from slipway.clock import Clock
+from slipway.errors import SlipwayError
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.policy.engine import Decision
@@ -26,15 +29,35 @@ _SPOOL_FULL: Final = Refusing("spool_full")
 _RECORDING: Final = Refusing("recording")
 
 
+# Not frozen, as it is made for every request: that would triple its cost.
+@dataclass(slots=True, kw_only=True)
+class _Entry:
+    """Who asks what, and what was allowed and set aside for it."""
+
+    caller: Caller
+    call: InferCall
+    model: Model
+    decision: Decision
+    reservation: Reservation
+    start_s: float
+
+
 class Intake:
     """Lets requests in: is there such a model, may this be asked of it, is there room for the record."""
 
     def __init__(
-        self, catalog: Catalog, recording: Recording, *, permissions: Permissions, clock: Clock
+        self,
+        catalog: Catalog,
+        recording: Recording,
+        *,
+        permissions: Permissions,
+        limits: Limits,
+        clock: Clock,
     ) -> None:
         self._catalog = catalog
         self._permissions = permissions
         self._recording = recording
+        self._limits = limits
         self._clock = clock
 
     def check(self, caller: Caller, call: InferCall) -> None:
@@ -57,13 +80,31 @@ class Intake:
         """What is asked, whether it may be, which arm answers, and until when.
 
         Raises:
-            SlipwayError: Refused; nobody was asked.
+            SlipwayError: Refused; nobody was asked, and nothing is set aside.
         """
         start_s = self._clock.monotonic_s()
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         with _PERMISSION:
             decision = self._permissions.infer(caller, model)
+        reservation = self._limits.reserve(caller, model.name, rows=call.rows)
+        entry = _Entry(
+            caller=caller,
+            call=call,
+            model=model,
+            decision=decision,
+            reservation=reservation,
+            start_s=start_s,
+        )
+        try:
+            question = self._question(entry, budget_s=budget_s, stages=stages)
+        except SlipwayError:
+            reservation.release()
+            raise
+        return question
+
+    def _question(self, entry: _Entry, *, budget_s: float | None, stages: Stages) -> Question:
+        call, model = entry.call, entry.model
         contract = model.contract
         with _INPUT:
             checked = check_inputs(contract, call.tensors)
@@ -75,30 +116,30 @@ class Intake:
         if contract.is_strict:
             with _RECORDING:
                 self._recording.check_safety(contract)
-        prediction = self._prediction(caller, call, model=model, decision=decision, checked=checked)
+        prediction = self._prediction(entry, checked)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         question = Question(
             model=model,
             prediction=prediction,
             outputs=outputs,
-            start_s=start_s,
-            deadline_s=start_s + min([budget for budget in budgets if budget is not None]),
+            start_s=entry.start_s,
+            deadline_s=entry.start_s + min([budget for budget in budgets if budget is not None]),
             level=level,
             stages=stages,
+            reservation=entry.reservation,
         )
         stages.lap(ROUTE)
         return question
 
-    def _prediction(
-        self, caller: Caller, call: InferCall, *, model: Model, decision: Decision, checked: CheckedInput
-    ) -> Prediction:
+    def _prediction(self, entry: _Entry, checked: CheckedInput) -> Prediction:
+        call, model = entry.call, entry.model
         prediction_id = call.prediction_id or new_id()
         with _ROUTE:
             arm = _arm(model, call, prediction_id)
         return Prediction(
             prediction_id=prediction_id,
-            caller=caller,
-            decision=decision,
+            caller=entry.caller,
+            decision=entry.decision,
             arm=arm,
             form=model.forms[arm.version],
             contract=model.contract,

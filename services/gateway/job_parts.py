@@ -50,6 +50,7 @@ async def add_jobs(
         spool,
         desk=desk,
         permissions=permissions,
+        limits=predictions.limits,
         rules=rules,
         clock=clock,
         secret=settings.strong_secret(SECRET_FILE),

@@ -35,7 +35,7 @@ class AsyncInferenceService(AsyncInferenceServicer):
     ) -> jobs_pb2.SubmitJobResponse | None:
         """Take a job."""
         async with aborting(context):
-            submitted = self._door.submit(
+            submitted = await self._door.take(
                 self._caller(context), request.request.SerializeToString(), options_of(request)
             )
             at_s = submitted.expires_at_s

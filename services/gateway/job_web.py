@@ -32,7 +32,7 @@ def add_job_routes(app: FastAPI, door: JobDoor) -> None:
         body = await read_body(request)
         is_protobuf = request.headers.get("content-type", "").split(";")[0].strip().lower() in _PROTOBUF
         data, options = parse_protobuf(body) if is_protobuf else parse_json(body)
-        return accepted(door.submit(caller, data, options))
+        return accepted(await door.take(caller, data, options))
 
     @app.get("/v1/jobs/{job_id}")
     async def find(request: Request, job_id: str) -> Response:

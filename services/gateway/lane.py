@@ -48,6 +48,7 @@ class _Work:
     answer: "asyncio.Future[Columns]" = field(repr=False)
     running: _Running | None = None
     started_s: float = 0.0
+    share: float = 1.0  # of the rows of the call that it goes with
 
 
 class Lane:
@@ -102,8 +103,9 @@ class Lane:
         deadline_s: float,
         level: int = priorities.DEFAULT,
         stages: Stages = UNMEASURED,
+        charge: Callable[[float], None] | None = None,
     ) -> Columns:
-        """Have rows answered, in company where there is some.
+        """Have rows answered, in company where there is some; `charge` is told the seconds of their part.
 
         Raises:
             SlipwayError: The version did not answer, or not in time.
@@ -121,6 +123,8 @@ class Lane:
             timer.cancel()
             self._leave(work)
         end_s = self._clock.monotonic_s()
+        if charge is not None:
+            charge((end_s - work.started_s) * work.share)
         stages.split((QUEUE, work.started_s - work.queued_s), (COMPUTE, end_s - work.started_s))
         return answer
 
@@ -222,16 +226,18 @@ class Lane:
         """One call to the version; `call` is None for a second try, which says nothing of its speed."""
         children = arm_metrics(contract.model, self.arm.version)
         start_s = self._clock.monotonic_s()
+        all_rows = sum(work.rows for work in batch)
         for work in batch:
             work.started_s = start_s
             children.queue_seconds.observe(start_s - work.queued_s)
+            work.share = work.rows / all_rows
         rows = [work.rows for work in batch]
         request = wire.write_call(
             contract.model,
             self.arm.version,
             inputs=contract.signature.inputs,
             columns=join_columns([work.columns for work in batch]),
-            rows=sum(rows),
+            rows=all_rows,
         )
         deadline_s = max(work.deadline_s for work in batch)
         ask = partial(
@@ -240,13 +246,13 @@ class Lane:
             self.arm,
             request=request,
             deadline_s=deadline_s,
-            rows=sum(rows),
+            rows=all_rows,
             hedge_share=contract.hedge_share if len(batch) == 1 else 0.0,
             may_hedge=partial(self._has_room, contract),
         )
         data = await self._learning(contract, ask, call=call)
         children.compute_seconds.observe(self._clock.monotonic_s() - start_s)
-        children.batch_rows.observe(sum(rows))
+        children.batch_rows.observe(all_rows)
         try:
             return split_answer(contract.signature.outputs, wire.read_answer(data), rows=rows)
         except InvalidInput as error:

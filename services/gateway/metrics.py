@@ -86,6 +86,30 @@ SHADOW_SECONDS = Histogram("slipway_shadow_seconds", "One copy, answered or fail
 FEEDBACK_ITEMS = Counter("slipway_gateway_feedback_items_total", "Feedback accepted", ["protocol"])
 JOBS_SUBMITTED = Counter("slipway_gateway_jobs_submitted_total", "Jobs accepted", ["priority"])
 JOB_REFUSALS = Counter("slipway_gateway_job_refusals_total", "Jobs refused at submission")
+LIMIT_REFUSALS = Counter(
+    "slipway_limits_refusals_total",
+    "Requests over a limit, or whose limit cannot be checked",
+    ["limit", "kind"],
+)
+LIMITS_ALONE = Counter(
+    "slipway_limits_admitted_alone_total",
+    "Let in by this gateway's own share, the store being away",
+    ["limit"],
+)
+LIMITS_BOUND = Gauge(
+    "slipway_limits_overshoot_bound", "What a limit is exceeded by at the most, in its unit", ["limit"]
+)
+LIMITS_STORE_STATE = Gauge("slipway_limits_store_state", "1 while the store of leases answers")
+LIMITS_STORE_ERRORS = Counter(
+    "slipway_limits_store_errors_total", "Calls to the store of leases that failed", ["operation"]
+)
+LIMITS_GATEWAYS = Gauge("slipway_limits_gateways", "Gateways that share the limits")
+LIMITS_ACCOUNTS = Gauge("slipway_limits_accounts", "Buckets that this gateway has met")
+LIMITS_SETTLED = Counter("slipway_limits_settled_total", "Rows of usage written")
+LIMITS_UNSETTLED = Gauge("slipway_limits_unsettled", "Rows of usage that wait to be written")
+LIMITS_FILE = Gauge(
+    "slipway_limits_file_ok", "0 while the present file makes no sense and the last good one stays"
+)
 KEYS = Gauge("slipway_gateway_keys", "API keys in force")
 ROUTE_EPOCH = Gauge("slipway_gateway_route_epoch", "Epoch of the route table in force", ["model"])
 DIRECTORY_EPOCH = Gauge("slipway_gateway_directory_epoch", "Epoch of the endpoint directory in force")

@@ -129,10 +129,11 @@ class Rest:
         if prefers_job(call.headers):
             if parsed.arm:
                 raise InvalidInput("slipway-arm does not go with a job: name the version in the path")
-            return _accepted(self._jobs.submit(caller, parsed, JobOptions()))
+            return _accepted(await self._jobs.take(caller, parsed, JobOptions()))
         stages.lap(PARSE)
         answer = await self._predictions.answer(caller, parsed, budget_s=None, stages=stages)
         headers, data = rest_wire.write_answer(answer, form)
+        headers += [(name.encode(), value.encode()) for name, value in answer.limits]
         stages.lap(SERIALIZE)
         stages.tell(parsed.model)
         return 200, headers, data

@@ -74,6 +74,7 @@ class InferenceService:
                 credentials=of_call(context),
                 budget_s=context.time_remaining(),
                 arm=arm_of(context.invocation_metadata()),
+                tell=context.set_trailing_metadata,
             )
         except SlipwayError as error:
             await context.abort(status_of(error), str(error)[:_LONGEST_DETAILS], retry_metadata(error))
@@ -161,7 +162,7 @@ class FeedbackService:
         async with aborting(context):
             caller = self._door.authenticate(of_call(context))
             request = parse(data, feedback_pb2.SubmitFeedbackRequest)
-            ids = self._door.submit(request.items, caller=caller, protocol="grpc")
+            ids = await self._door.take(request.items, caller=caller, protocol="grpc")
         return feedback_pb2.SubmitFeedbackResponse(feedback_ids=ids).SerializeToString()
 
 

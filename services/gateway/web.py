@@ -24,7 +24,7 @@ def add_routes(app: FastAPI, door: FeedbackDoor) -> None:
     async def feedback(request: Request) -> ORJSONResponse:
         caller = door.authenticate(credentials_of(request))
         items = parse_items(await read_body(request))
-        ids = door.submit(items, caller=caller, protocol="http")
+        ids = await door.take(items, caller=caller, protocol="http")
         return ORJSONResponse({"feedback_ids": ids}, status_code=202)
 
 

@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError
 from services.gateway.domain import elements
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import InputTensor
+from services.gateway.domain.rate_limit_fields import Fields
 from slipway.errors import InvalidInput
 from slipway.oip.open_inference_pb2 import InferTensorContents, ModelInferRequest, ModelInferResponse
 from slipway.signature import TensorSpec
@@ -45,6 +46,11 @@ class InferCall:
     prediction_id: str = ""  # of a job, which may come twice; else a new one is made
     arm: str = ""  # the role of the arm that a tester chose; empty leaves the choice to the route
 
+    @property
+    def rows(self) -> int:
+        """As the request says, not yet checked."""
+        return max(0, self.tensors[0].shape[0]) if self.tensors and self.tensors[0].shape else 0
+
 
 # Not frozen, as it is made for every request: that would triple its cost.
 @dataclass(slots=True, kw_only=True)
@@ -58,6 +64,7 @@ class Answer:
     rows: int
     is_raw: bool
     outputs: Sequence[tuple[TensorSpec, bytes]]  # the wanted ones, raw, in the order asked for
+    limits: Fields = ()  # how the caller's limits stand, as headers
 
 
 def read_call(data: bytes) -> InferCall:

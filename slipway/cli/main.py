@@ -80,6 +80,11 @@ COMMANDS: Final = {
     "keys": Command(
         target="slipway.cli.keys:app", summary="Create, list, rotate and revoke API keys.", panel=_STREAMS
     ),
+    "limits": Command(
+        target="slipway.cli.limits:app",
+        summary="Show limits and what is left of them; check a file of limits.",
+        panel=_STREAMS,
+    ),
 }
 _EPILOG: Final = "Examples:  slipway up  ·  slipway status  ·  slipway logs gateway -f  ·  slipway down"
 

@@ -71,6 +71,8 @@ class PolicyGate(grpc.aio.ServerInterceptor):
             return Resource(tenant=who.tenant)
         if route.by is By.TENANT:
             return Resource(tenant=request.tenant or DEFAULT_TENANT)
+        if route.by is By.TENANTS:
+            return Resource(tenant=request.tenant or EVERY_TENANT)
         if not request.model:
             return Resource(tenant=EVERY_TENANT)
         return seen_model(self._find(request.model), who, name=request.model)

@@ -18,7 +18,8 @@ class By(StrEnum):
     """How the resource is found that the action is done to."""
 
     MODEL = "the request's field `model`"
-    TENANT = "the request's field `tenant`"
+    TENANT = "the request's field `tenant`; empty: the default one"
+    TENANTS = "the request's field `tenant`; empty: all of them"
     CALLER = "the caller's own tenant"
     HANDLER = "the handler: only it can tell"
     NOBODY = "no permission is asked"
@@ -52,6 +53,7 @@ _CONTROL: Final = "/slipway.v1.RolloutControl"
 _ASYNC: Final = "/slipway.v1.AsyncInference"
 _RETRAINING: Final = "/slipway.v1.RetrainingControl"
 _KEYS: Final = "/slipway.v1.KeyAdmin"
+_LIMITS: Final = "/slipway.v1.LimitsAdmin"
 _NOTICES: Final = "/slipway.v1.RolloutNotices"
 _DESK: Final = "/slipway.v1.JobDesk"
 _DIRECTORY: Final = "/slipway.v1.InferenceDirectory"
@@ -64,6 +66,7 @@ GRPC: Final[Mapping[str, Route]] = {
     **_of("feedback", By.HANDLER, "/slipway.v1.FeedbackIntake/SubmitFeedback"),
     **_of("keys", By.TENANT, f"{_KEYS}/CreateKey"),
     **_of("keys", By.HANDLER, *(f"{_KEYS}/{verb}" for verb in ("ListKeys", "RotateKey", "RevokeKey"))),
+    **_of("limits", By.TENANTS, f"{_LIMITS}/ShowLimits"),
     **_of("keys", By.MODEL, f"{_NOTICES}/GetNoticeSecret"),
     **_of("apply", By.HANDLER, f"{_CONTROL}/ApplySpec"),
     **_of("rollout", By.MODEL, *(f"{_CONTROL}/{verb}" for verb in ("StartRollout", "Pause", "Resume"))),

@@ -109,7 +109,7 @@ class Jobs:
     def __init__(self) -> None:
         self.taken: list[InferCall] = []
 
-    def submit(self, _caller: ApiKey, call: InferCall, _options: JobOptions) -> Submitted:
+    async def take(self, _caller: ApiKey, call: InferCall, _options: JobOptions) -> Submitted:
         self.taken.append(call)
         return Submitted(job_id="j-1", expires_at_s=9.5)
 

@@ -25,6 +25,7 @@ from slipway.job_terms import LONGEST_TTL_S
 from slipway.oip.open_inference_pb2 import ModelInferRequest
 from slipway.policy.access import builtin_policies
 from slipway.v1.jobs_pb2 import Job, SubmitJobRequest
+from tests.gateway.limits.stand_in import at_once, limits_of
 
 ANNA = Caller(principal="anna", tenant="default", roles=("app",), method="api_key", credential_id="a")
 BERT = Caller(principal="bert", tenant="default", roles=("app",), method="api_key", credential_id="b")
@@ -73,13 +74,14 @@ class Door:
             self.spool,
             desk=self.desk,
             permissions=Permissions(builtin_policies(), Catalog()),
+            limits=limits_of(),
             rules=rules,
             clock=self.clock,
             secret=b"s" * 64,
         )
 
     def submit(self, request: bytes | InferCall = REQUEST, **options: Any) -> str:
-        return self.it.submit(ANNA, request, JobOptions(**options)).job_id
+        return at_once(self.it.take(ANNA, request, JobOptions(**options))).job_id
 
     def written(self) -> list[Any]:
         messages, _ = self.spool.read()

@@ -14,6 +14,7 @@ from slipway.identity.api_keys import ApiKey, caller_of, mac_of, text_of
 from slipway.identity.key_book import KeyBook
 from slipway.policy.access import builtin_policies
 from slipway.v1.feedback_pb2 import FeedbackReceived
+from tests.gateway.limits.stand_in import at_once, limits_of
 from tests.identity.known import authenticator_of, bearer
 
 SECRET = b"s" * 32
@@ -26,7 +27,10 @@ def door(folder: Path, limit_bytes: int = 1_000_000) -> tuple[FeedbackDoor, Spoo
     book.replace([KEY])
     spool = Spool(folder / "feedback", limit_bytes=limit_bytes, segment_bytes=500_000)
     permissions = Permissions(builtin_policies(), Catalog())
-    return FeedbackDoor(authenticator_of(book), spool, permissions=permissions, token_secret=SECRET), spool
+    it = FeedbackDoor(
+        authenticator_of(book), spool, permissions=permissions, limits=limits_of(), token_secret=SECRET
+    )
+    return it, spool
 
 
 def test_reads_one_item_or_a_list_in_the_proto3_json_mapping() -> None:
@@ -56,7 +60,7 @@ def test_accepted_feedback_is_signed_and_on_disk(tmp_path: Path) -> None:
         FeedbackReceived(prediction_id="p", label="1", feedback_token="forged"),
         FeedbackReceived(business_key="order-1", model="m", label="0", feedback_id="mine"),
     ]
-    ids = it.submit(items, caller=caller, protocol="grpc")
+    ids = at_once(it.take(items, caller=caller, protocol="grpc"))
     messages, _ = spool.read()
     found = [decode(m.topic, key=m.key.encode(), value=m.value, headers=m.headers) for m in messages]
     assert [e.event_id for e in found] == ids
@@ -72,15 +76,17 @@ def test_one_bad_item_means_that_none_is_taken(tmp_path: Path) -> None:
     it, spool = door(tmp_path)
     items = [FeedbackReceived(prediction_id="p", label="1"), FeedbackReceived(prediction_id="p")]
     with pytest.raises(InvalidInput, match=r"items\[1\]"):
-        it.submit(items, caller=caller_of(KEY), protocol="grpc")
+        at_once(it.take(items, caller=caller_of(KEY), protocol="grpc"))
     assert spool.read()[0] == []
 
 
 def test_a_full_spool_refuses(tmp_path: Path) -> None:
     it, _ = door(tmp_path, limit_bytes=1)
-    it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
+    at_once(it.take([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc"))
     with pytest.raises(Overloaded, match="send it again later"):
-        it.submit([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
+        at_once(
+            it.take([FeedbackReceived(prediction_id="p", label="1")], caller=caller_of(KEY), protocol="grpc")
+        )
 
 
 def test_the_same_words_have_the_same_id() -> None:

@@ -28,12 +28,12 @@ _LARGEST_BYTES: Final = 1024 * 1024
 _FAILURES: Final = (RedisError, OSError, RuntimeError)
 
 
-def connect(url: str) -> Redis:
+def connect(url: str, *, timeout_s: float = _SOCKET_TIMEOUT_S) -> Redis:
     """A client that never tries twice: whoever waits has something better to do."""
     client: Redis = Redis.from_url(
         url,
-        socket_timeout=_SOCKET_TIMEOUT_S,
-        socket_connect_timeout=_SOCKET_TIMEOUT_S,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=timeout_s,
         retry=Retry(NoBackoff(), 0),
         max_connections=4,
         protocol=2,

@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
+from functools import partial
 
 from services.gateway import metrics
 from services.gateway.domain.feedback import FeedbackItem, check_count, check_item, subject_of
+from services.gateway.limits.limits import Limits
 from services.gateway.permissions import Permissions
 from services.gateway.records import SOURCE
 from services.gateway.spool import Spool
@@ -27,11 +29,13 @@ class FeedbackDoor:
         spool: Spool,
         *,
         permissions: Permissions,
+        limits: Limits,
         token_secret: bytes,
     ) -> None:
         self._authenticator = authenticator
         self._permissions = permissions
         self._spool = spool
+        self._limits = limits
         self._token_secret = token_secret
 
     def authenticate(self, credentials: Credentials) -> Caller:
@@ -42,14 +46,25 @@ class FeedbackDoor:
         """
         return self._authenticator.identify(credentials)
 
-    def submit(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
+    async def take(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
         """Accept all items or none; returns their ids in order.
 
         Raises:
             InvalidInput: Names the item and the field.
             Denied: He may not give feedback, or not on a model that he names.
-            Overloaded: The disk space set aside for feedback is full.
+            Overloaded: A limit is reached, or the disk space set aside for feedback is full.
         """
+        reservation = await self._limits.patiently(
+            partial(self._limits.reserve, caller, "", rows=len(items), counts="feedback")
+        )
+        try:
+            ids = self._submit(items, caller=caller, protocol=protocol)
+            reservation.settle()
+        finally:
+            reservation.release()
+        return ids
+
+    def _submit(self, items: Sequence[FeedbackReceived], *, caller: Caller, protocol: str) -> list[str]:
         check_count(len(items))
         for index, item in enumerate(items):
             check_item(_plain(item), index=index)

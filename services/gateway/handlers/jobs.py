@@ -2,6 +2,7 @@
 
 import secrets
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.gateway import metrics, wire
 from services.gateway.domain.job_ids import NONCE_BITS, JobOwner, issued_at_s, job_id, nonce_of
 from services.gateway.domain.job_options import JobOptions, JobRules, agree
+from services.gateway.limits.limits import Limits
 from services.gateway.permissions import Permissions
 from services.gateway.records import SOURCE
 from services.gateway.spool import Spool
@@ -73,6 +75,7 @@ class JobDoor:
         *,
         desk: Desk,
         permissions: Permissions,
+        limits: Limits,
         rules: JobRules,
         clock: Clock,
         secret: bytes,
@@ -81,6 +84,7 @@ class JobDoor:
         self._spool = spool
         self._desk = desk
         self._permissions = permissions
+        self._limits = limits
         self._rules = rules
         self._clock = clock
         self._secret = secret
@@ -93,7 +97,7 @@ class JobDoor:
         """
         return self._admission.identify(credentials)
 
-    def submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
+    async def take(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
         """Take one request as a job; when this returns it is on disk, and survives the process and Kafka.
 
         Args:
@@ -101,10 +105,20 @@ class JobDoor:
             request: A serialized ModelInferRequest, or one that was taken apart already.
             options: What the caller chose.
         Raises:
-            SlipwayError: Refused as a prediction would be, or the options are, or the disk space is full.
+            SlipwayError: Refused as a prediction would be, or the options are, or there is no room for it.
         """
         try:
-            return self._submit(caller, request, options)
+            call = wire.read_call(request) if isinstance(request, bytes) else request
+            self._admission.check(caller, call)
+            reservation = await self._limits.patiently(
+                partial(self._limits.reserve, caller, call.model, rows=call.rows, counts="jobs")
+            )
+            try:
+                submitted = self._submit(caller, call, request=request, options=options)
+                reservation.settle()
+            finally:
+                reservation.release()
+            return submitted
         except SlipwayError:
             metrics.JOB_REFUSALS.inc()
             raise
@@ -151,9 +165,9 @@ class JobDoor:
         self._permissions.follow_jobs(caller)
         return _owner(caller)
 
-    def _submit(self, caller: Caller, request: bytes | InferCall, options: JobOptions) -> Submitted:
-        call = wire.read_call(request) if isinstance(request, bytes) else request
-        self._admission.check(caller, call)
+    def _submit(
+        self, caller: Caller, call: InferCall, *, request: bytes | InferCall, options: JobOptions
+    ) -> Submitted:
         terms = agree(options, self._rules, now_s=self._clock.now_s())
         if self._spool.is_full:
             raise Overloaded("earlier jobs fill the disk space set aside for them; send it again later")

@@ -1,7 +1,8 @@
 """A prediction, from the bytes that came to the bytes that go back."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from services.gateway import metrics, records, wire
@@ -9,7 +10,9 @@ from services.gateway.answering import Answering, Question
 from services.gateway.arm_metrics import arm_metrics
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.contract import Contract
+from services.gateway.domain.rate_limit_fields import Fields
 from services.gateway.intake import Intake
+from services.gateway.limits.limits import Limits
 from services.gateway.mirroring import Mirror
 from services.gateway.recording import Recording
 from services.gateway.records import Prediction
@@ -48,6 +51,7 @@ class Predictions:
         answering: Answering,
         recording: Recording,
         mirror: Mirror,
+        limits: Limits,
         clock: Clock,
         token_secret: bytes,
     ) -> None:
@@ -56,6 +60,7 @@ class Predictions:
         self._answering = answering
         self._recording = recording
         self._mirror = mirror
+        self.limits = limits  # of all that callers send, jobs too
         self._clock = clock
         self._token_secret = token_secret
         self._sampler = StageSampler()
@@ -74,7 +79,13 @@ class Predictions:
         return self._sampler.begin()
 
     async def infer(
-        self, data: bytes, *, credentials: Credentials, budget_s: float | None, arm: str = ""
+        self,
+        data: bytes,
+        *,
+        credentials: Credentials,
+        budget_s: float | None,
+        arm: str = "",
+        tell: Callable[[Fields], None] = lambda _: None,
     ) -> bytes:
         """Answer one serialized ModelInferRequest with a serialized ModelInferResponse.
 
@@ -83,6 +94,7 @@ class Predictions:
             credentials: As sent; there may be none.
             budget_s: Time left by the transport's deadline, if there is one.
             arm: The role of the arm that the caller chose; empty leaves the choice to the route.
+            tell: Is told how the limits stand, where the caller has some.
         Raises:
             SlipwayError: Refused, or the version failed; said in words for the caller.
         """
@@ -93,7 +105,10 @@ class Predictions:
             call = wire.read_call(data)
         call.arm = arm
         stages.lap(PARSE)
-        reply = wire.write_answer(await self.answer(caller, call, budget_s=budget_s, stages=stages))
+        answer = await self.answer(caller, call, budget_s=budget_s, stages=stages)
+        reply = wire.write_answer(answer)
+        if answer.limits:
+            tell(answer.limits)
         stages.lap(SERIALIZE)
         stages.tell(call.model)
         return reply
@@ -106,7 +121,19 @@ class Predictions:
         Raises:
             SlipwayError: As for `infer`.
         """
-        question = self._intake.admit(caller, call, budget_s=budget_s, stages=stages)
+        question = await self.limits.patiently(
+            partial(self._intake.admit, caller, call, budget_s=budget_s, stages=stages)
+        )
+        try:
+            return await self._answer(call, question)
+        except asyncio.CancelledError:
+            if question.is_sent:  # leaving in time would be a way to pay nothing
+                question.reservation.settle(compute_s=question.compute_s)
+            raise
+        finally:
+            question.reservation.release()
+
+    async def _answer(self, call: InferCall, question: Question) -> Answer:
         try:
             prediction, columns = await self._answering.answer(question)
         except SlipwayError as error:
@@ -127,7 +154,8 @@ class Predictions:
             self._count_failure(question, "CANCELLED")
             raise
         self._count(prediction, latency_s)
-        stages.lap(RECORD)
+        question.reservation.settle(rows=prediction.checked.rows, compute_s=question.compute_s)
+        question.stages.lap(RECORD)
         self._mirror.offer(prediction, columns, route=question.model.route, latency_s=latency_s)
         return Answer(
             model=call.model,
@@ -137,6 +165,7 @@ class Predictions:
             rows=prediction.checked.rows,
             is_raw=call.is_raw,
             outputs=_chosen(prediction.contract, columns, wanted=question.outputs),
+            limits=question.reservation.fields(),
         )
 
     def check(self, caller: Caller, call: InferCall) -> None:
