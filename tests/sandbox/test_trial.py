@@ -15,7 +15,6 @@ from slipway.sandbox.confinement import Limits
 from slipway.sandbox.trial import run, try_model
 from tests.models.corpus import (
     SPEC,
-    forbidden_skops,
     graph_of,
     honest_onnx,
     honest_skops,
@@ -57,17 +56,6 @@ def test_no_hostile_file_writes_its_canary(canary: Path) -> None:
     assert len(files) > 30
 
 
-def test_a_skops_file_with_a_forbidden_type_is_refused_by_its_name(canary: Path) -> None:
-    with pytest.raises(InvalidInput, match=r"not on the list: .*system"):
-        bring(dict(forbidden_skops(canary))["os.system"], SPEC)
-    assert not canary.exists()
-
-
-def test_a_booster_without_its_library_says_what_to_install() -> None:
-    with pytest.raises(InvalidInput, match=r"needs xgboost.*uv pip install|xgboost"):
-        bring(b'{"learner": {}, "version": [3, 0, 0]}', SPEC)
-
-
 def test_a_model_that_wants_too_much_memory_fails_with_the_reason() -> None:
     # The size is computed when it runs, so that no look at the graph can tell.
     nodes = (
@@ -104,6 +92,8 @@ def test_what_falls_in_the_child_is_a_reason_here(
     package = tmp_path / "slipway" / "sandbox"
     package.mkdir(parents=True)
     source = Path(trial.__file__).parent
+    for folder in (package, package.parent):
+        (folder / "__init__.py").touch()
     (package / "confinement.py").write_text((source / "confinement.py").read_text())
     (package / "child.py").write_text((source / "child.py").read_text())
     (package / "tasks.py").write_text(
