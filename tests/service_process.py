@@ -28,7 +28,7 @@ from slipway.stack.supervision import ProcessState, Supervision
 from slipway.topics import BY_NAME
 
 WITHIN_S = 180.0  # a busy machine is slow, not broken
-_SECRETS = (OPERATOR_TOKEN_FILE, tokens.SECRET_FILE, "api_keys.pepper", "callback.key")
+_SECRETS = (OPERATOR_TOKEN_FILE, tokens.SECRET_FILE, "api_keys.pepper", "callback.key", "model_signing.key")
 
 
 async def until(what: str, check: Callable[[], Awaitable[Any]], *, seen: Callable[[], Any] = str) -> Any:
