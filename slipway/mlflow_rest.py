@@ -14,6 +14,8 @@ from slipway.errors import Conflict, InvalidInput, NotFound, SlipwayError, Unava
 
 _CALL_DEADLINE_S: Final = (3.0, 30.0)  # to connect, then for each read
 _FILE_DEADLINE_S: Final = (3.0, 120.0)
+_MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+_PART_BYTES: Final = 1024 * 1024
 _PROXIED: Final = "mlflow-artifacts"
 _ERRORS: Final[dict[str, type[SlipwayError]]] = {
     "RESOURCE_DOES_NOT_EXIST": NotFound,
@@ -57,23 +59,27 @@ class MlflowRest:
         """Store one file below a run's artifact URI."""
         self._send("PUT", _path(uri), data=content, timeout=_FILE_DEADLINE_S)
 
-    def download(self, uri: str) -> bytes:
+    def download(self, uri: str, *, max_bytes: int) -> bytes:
         """Read one file.
 
         Raises:
             NotFound: No such file.
+            InvalidInput: It is larger.
         """
-        return self._send("GET", _path(uri), timeout=_FILE_DEADLINE_S)
+        return self._send("GET", _path(uri), timeout=_FILE_DEADLINE_S, max_bytes=max_bytes)
 
-    def _send(self, method: str, path: str, **options: Any) -> bytes:
+    def _send(self, method: str, path: str, *, max_bytes: int = _MAX_ANSWER_BYTES, **options: Any) -> bytes:
         options.setdefault("timeout", _CALL_DEADLINE_S)
         try:
-            response = self._session.request(method, f"{self._url}/api/2.0/{path}", **options)
+            with self._session.request(
+                method, f"{self._url}/api/2.0/{path}", stream=True, **options
+            ) as response:
+                content = _bounded(response, max_bytes, path)
         except requests.RequestException as error:
             raise Unavailable(f"registry {self._url} does not answer: {error}") from error
         if response.ok:
-            return response.content
-        raise _error(response, path)
+            return content
+        raise _error(response, path, content)
 
 
 def _path(uri: str) -> str:
@@ -86,11 +92,20 @@ def _path(uri: str) -> str:
     return f"mlflow-artifacts/artifacts/{quote(parts.path.lstrip('/'))}"
 
 
-def _error(response: requests.Response, path: str) -> SlipwayError:
+def _bounded(response: requests.Response, max_bytes: int, path: str) -> bytes:
+    content = bytearray()
+    for part in response.iter_content(_PART_BYTES):
+        content += part
+        if len(content) > max_bytes:
+            raise InvalidInput(f"registry: {path.split('?')[0]} is larger than {max_bytes} bytes")
+    return bytes(content)
+
+
+def _error(response: requests.Response, path: str, content: bytes) -> SlipwayError:
     try:
-        said = orjson.loads(response.content)
+        said = orjson.loads(content)
         code, message = str(said["error_code"]), str(said["message"])
     except (orjson.JSONDecodeError, KeyError, TypeError):
-        code, message = str(response.status_code), response.text[:200]
+        code, message = str(response.status_code), content[:200].decode("utf-8", "replace")
     fallback = NotFound if response.status_code == requests.codes.not_found else Unavailable
     return _ERRORS.get(code, fallback)(f"registry: {path.split('?')[0]}: {message} ({code})")

@@ -16,13 +16,17 @@ import orjson
 
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.mlflow_rest import MlflowRest
+from slipway.models.formats import MAX_MODEL_BYTES
+from slipway.models.signing import Maker
 from slipway.v1.tensors_pb2 import ReferenceProfile
 
 MODEL_FILE: Final = "model.onnx"
 PROFILE_FILE: Final = "profile.pb"
 CARD_FILE: Final = "model_card.md"
+SIGNATURE_FILE: Final = "signature.json"
 DIGEST_TAG: Final = "slipway.digest"
 TENANT_TAG: Final = "slipway.tenant"
+MAKER_TAG: Final = "slipway.made_by"  # for people; what counts is signed
 REQUEST_TAG: Final = "slipway.request"  # the training request that a version answers
 CHAMPION: Final = "champion"
 CANDIDATE: Final = "candidate"
@@ -70,18 +74,23 @@ class Registry:
         params: Mapping[str, str],
         tenant: str,
         tags: Mapping[str, str] = MappingProxyType({}),
+        maker: Maker | None = None,
     ) -> RegisteredVersion:
         """Store the files in a new run and make them the model's next version, with `tags`.
 
-        The version is made last: a crash on the way leaves a run, never half a version. Metrics
-        that are not finite are left out.
+        Without a `maker` the version is unsigned, and nobody serves it unless told so. The version is
+        made last: a crash on the way leaves a run, never half a version. Metrics that are not finite are
+        left out.
         """
         self._ensure_model(model)
         run_id, root = self._start_run(model)
-        for name, content in _files(artifacts).items():
+        files, digest = _files(artifacts), digest_of(artifacts.onnx)
+        if maker is not None:
+            files[SIGNATURE_FILE] = maker.vouch(model, files, digest=digest, tenant=tenant)
+            tags = {**tags, MAKER_TAG: maker.made_by}
+        for name, content in files.items():
             self._mlflow.upload(f"{root}/{name}", content)
         self._log(run_id, metrics, params=params)
-        digest = digest_of(artifacts.onnx)
         made = self._mlflow.post(
             "model-versions/create",
             {
@@ -167,9 +176,26 @@ class Registry:
 
         Raises:
             NotFound: No such run or file.
+            InvalidInput: It is larger than a model may be.
         """
+        return self._mlflow.download(f"{self._root(version)}/{name}", max_bytes=MAX_MODEL_BYTES)
+
+    def list_files(self, version: RegisteredVersion) -> list[str]:
+        """The names of the stored files.
+
+        Raises:
+            NotFound: No such run.
+        """
+        found = self._mlflow.get("artifacts/list", {"run_id": version.run_id})
+        return [str(file["path"]) for file in found.get("files", []) if not file.get("is_dir")]
+
+    def store_signature(self, version: RegisteredVersion, envelope: bytes) -> None:
+        """Store a signature, in place of the one that the version has."""
+        self._mlflow.upload(f"{self._root(version)}/{SIGNATURE_FILE}", envelope)
+
+    def _root(self, version: RegisteredVersion) -> str:
         run = self._mlflow.get("runs/get", {"run_id": version.run_id})
-        return self._mlflow.download(f"{run['run']['info']['artifact_uri']}/{name}")
+        return str(run["run"]["info"]["artifact_uri"])
 
     def _start_run(self, model: str) -> tuple[str, str]:
         """A new run: its id and where its files go."""

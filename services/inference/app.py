@@ -1,27 +1,32 @@
 """How the inference service is put together."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 
-from services.inference import consumer, rpc
+from services.inference import consumer, metrics, rpc
 from services.inference.cluster import ServeCluster
 from services.inference.domain.fleet import Policy
 from services.inference.handlers import Inference
 from services.inference.model_cache import ModelCache
 from services.inference.reconciler import Reconciler
 from services.inference.settings import Settings
+from services.inference.trials import Trials
 from slipway import topics
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
 from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
+from slipway.models.signing import Trust, read_trust
 from slipway.policy.access import open_policies
 from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.registry import Registry
 from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
 from slipway.v1 import inference_pb2_grpc
+
+log = logging.getLogger(__name__)
 
 
 async def build(process: Process, settings: Settings) -> None:
@@ -32,7 +37,10 @@ async def build(process: Process, settings: Settings) -> None:
         _policy(settings), clock, report_s=settings.replica_report_s, operator_token=operator_token
     )
     models = ModelCache(
-        settings.state_dir / "models", Registry(settings.mlflow_url), max_files=settings.model_cache_files
+        settings.state_dir / "models",
+        Registry(settings.mlflow_url),
+        trust=_trust(settings),
+        max_files=settings.model_cache_files,
     )
     authenticator, _ = add_identity(process, settings)
     callers = Callers(authenticator, also_open=(f"/{rpc.DESK}/",))
@@ -54,6 +62,7 @@ async def build(process: Process, settings: Settings) -> None:
         inference,
         ServeCluster(settings.ray_address),
         models=models,
+        trials=Trials(settings),
         clock=clock,
         settings=settings,
         operator_token=operator_token,
@@ -73,6 +82,14 @@ def _follow_demand(process: Process, inference: Inference, *, bootstrap: str) ->
         process.ready_when(topic.name, caught_up.is_set)
         known.append(caught_up)
     return lambda: all(event.is_set() for event in known)
+
+
+def _trust(settings: Settings) -> Trust | None:
+    metrics.UNSIGNED_ALLOWED.set(settings.allow_unsigned_models)
+    if not settings.allow_unsigned_models:
+        return read_trust(settings.secrets_dir)
+    log.warning("SLIPWAY_ALLOW_UNSIGNED_MODELS is set: versions are served whoever made them")
+    return None
 
 
 def _policy(settings: Settings) -> Policy:

@@ -19,3 +19,16 @@ REQUEST_FAILURES = Counter(
     "slipway_inference_replica_failures_total", "Calls that replicas refused", ["model"]
 )
 COMPUTE_SECONDS = Counter("slipway_inference_replica_compute_seconds_total", "Time in the model", ["model"])
+SIGNATURES_REFUSED = Counter(
+    "slipway_inference_signatures_refused_total", "Versions unsigned, wrongly signed or changed", ["model"]
+)
+UNSIGNED_ALLOWED = Gauge("slipway_inference_unsigned_allowed", "1 where signatures are not asked for")
+TRIALS = Counter("slipway_inference_trials_total", "Models tried before a replica got them", ["outcome"])
+TRIAL_SECONDS = Histogram(
+    "slipway_inference_trial_seconds",
+    "A model tried in a process of its own",
+    buckets=(0.25, 0.5, 1, 2, 4, 8, 15, 30, 60),
+)
+TRIAL_WALLS = Gauge(
+    "slipway_inference_trial_walls", "1 for what kept the last trial from the network", ["walls"]
+)

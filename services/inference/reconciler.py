@@ -55,6 +55,14 @@ class Models(Protocol):
         ...
 
 
+class Trials(Protocol):
+    """Where models are tried."""
+
+    async def pass_or_fail(self, version: Version, onnx: bytes, *, spec_yaml: str) -> None:
+        """Try a version under its spec."""
+        ...
+
+
 class Reconciler:
     """The only one that changes applications."""
 
@@ -64,6 +72,7 @@ class Reconciler:
         cluster: Cluster,
         *,
         models: Models,
+        trials: Trials,
         clock: Clock,
         settings: Settings,
         operator_token: str,
@@ -71,6 +80,7 @@ class Reconciler:
         self._inference = inference
         self._cluster = cluster
         self._models = models
+        self._trials = trials
         self._clock = clock
         self._settings = settings
         self._operator_token = operator_token
@@ -115,18 +125,22 @@ class Reconciler:
         for name in plan.delete:
             log.info("deleting", extra={"application": name})
             await self._cluster.delete(name)
-        loaded = await asyncio.gather(*(self._can_load(version) for version in plan.deploy))
-        versions = [version for version, can in zip(plan.deploy, loaded, strict=True) if can]
+        wanted = self._inference.demand.wanted()
+        asked = [version for version in plan.deploy if version in wanted]
+        loaded = await asyncio.gather(*(self._can_load(v, wanted[v].spec_yaml) for v in asked))
+        still = self._inference.demand.wanted()
+        versions = [v for v, can in zip(asked, loaded, strict=True) if can and v in still]
         if versions:
             log.info("deploying", extra={"applications": [v.app_name for v in versions]})
             await self._cluster.deploy([self._deployment(version) for version in versions])
             self._inference.asked(versions)
 
-    async def _can_load(self, version: Version) -> bool:
-        """Fetch the model before a process is started for it: what is wrong shows at once, and for free."""
+    async def _can_load(self, version: Version, spec_yaml: str) -> bool:
+        """Fetch and try the model before a replica is started for it: what is wrong shows at once."""
         try:
             async with asyncio.timeout(_LOAD_DEADLINE_S):
-                await self._models.load(version)
+                onnx = await self._models.load(version)
+            await self._trials.pass_or_fail(version, onnx, spec_yaml=spec_yaml)
         except TimeoutError:
             self._inference.hold(version, f"the registry did not answer in {_LOAD_DEADLINE_S:g} s")
         except SlipwayError as error:

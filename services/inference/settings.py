@@ -21,3 +21,7 @@ class Settings(ServiceSettings):
     replica_max_loading: int = 4
     ray_lost_after_s: float = 2.0
     model_cache_files: int = 50
+    allow_unsigned_models: bool = False
+    trial_memory_bytes: int = 3 * 1024**3
+    trial_cpu_s: int = 20
+    trial_deadline_s: float = 30.0

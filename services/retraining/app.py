@@ -27,6 +27,7 @@ from slipway.compacted import read_compacted
 from slipway.identity.authenticator import Authenticator
 from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
+from slipway.models.signing import PRIVATE_FILE, Signer
 from slipway.outbox import Relay
 from slipway.policy.access import open_policies
 from slipway.policy.gate import PolicyGate
@@ -45,16 +46,17 @@ async def build(process: Process, settings: Settings) -> None:
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     clock, relay, board = SystemClock(), Relay(pool, producer), ProgressBoard()
     examples, jobs, specs = ExampleStore(pool), JobStore(pool), SpecBook(clock)
-    cluster = await process.enter(RayCluster(settings))
+    cluster, code = await process.enter(RayCluster(settings)), code_versions()
+    signer = Signer(settings.secret(PRIVATE_FILE))
     shop = Workshop(
         examples=examples,
         jobs=jobs,
         specs=specs,
         cluster=cluster,
-        versions=VersionDesk(Registry(settings.mlflow_url)),
+        versions=VersionDesk(Registry(settings.mlflow_url), signer, code_version=code.code),
         board=board,
         clock=clock,
-        code=code_versions(),
+        code=code,
     )
     desk = TrainingDesk(
         jobs, Training(shop), specs=specs, board=board, relay=relay, settings=settings, clock=clock

@@ -214,6 +214,7 @@ class Training:
             },
             tenant=request.tenant,
             request_id=request.request_id,
+            made_by=request.actor,
         )
         return messages.blessed(
             *(request, document), version=made.version, digest=made.digest, now_s=clock.now_s()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from slipway.errors import DeadlineExceeded, NotFound
+from slipway.models.signing import Maker, Signer
 from slipway.registry import CANDIDATE, REQUEST_TAG, Artifacts, RegisteredVersion, Registry
 
 T = TypeVar("T")
@@ -19,8 +20,10 @@ _CHAMPIONS: Final = 4
 class VersionDesk:
     """Loads champions and registers candidates."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, signer: Signer, *, code_version: str) -> None:
         self._registry = registry
+        self._signer = signer
+        self._code_version = code_version
         self._lock = asyncio.Lock()
         self._champions: OrderedDict[tuple[str, str], bytes] = OrderedDict()
 
@@ -46,8 +49,10 @@ class VersionDesk:
         params: Mapping[str, str],
         tenant: str,
         request_id: str,
+        made_by: str,
     ) -> RegisteredVersion:
-        """Store a candidate, marked with the request that it answers, and point the alias at it."""
+        """Store a candidate, signed and marked with the request that it answers; point the alias at it."""
+        maker = Maker(signer=self._signer, made_by=made_by, origin="trained", code_version=self._code_version)
 
         def work() -> RegisteredVersion:
             made = self._registry.register(
@@ -56,6 +61,7 @@ class VersionDesk:
                 params=params,
                 tenant=tenant,
                 tags={REQUEST_TAG: request_id},
+                maker=maker,
             )
             self._registry.set_alias(model, CANDIDATE, made.version)
             return made

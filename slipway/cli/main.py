@@ -55,10 +55,12 @@ COMMANDS: Final = {
     "apply": Command(target="slipway.cli.models:apply", summary="Apply a model spec.", panel=_MODELS),
     "register": Command(
         target="slipway.cli.registration:register",
-        summary="Register an ONNX file as a version.",
+        summary="Register a model file as a signed version.",
         panel=_MODELS,
     ),
-    "models": Command(target="slipway.cli.models:models", summary="List all models.", panel=_MODELS),
+    "models": Command(
+        target="slipway.cli.models:app", summary="List all models, or sign a version.", panel=_MODELS
+    ),
     "rollout": Command(
         target="slipway.cli.rollouts:app",
         summary="Bring a version to its users: start, watch, approve, report and more.",

@@ -10,9 +10,13 @@ from slipway import spec as model_spec
 from slipway.cli.control_plane import ACTOR, ControlPlane, champion_of, list_statuses
 from slipway.cli.model_status import read_status, render_status, to_plain
 from slipway.cli.terminal import CONSOLE, ERRORS, Json, TokenFile, ask, print_json
+from slipway.cli.version_signing import sign
 from slipway.errors import InvalidInput
 from slipway.spec import Spec, SpecProblems
 from slipway.v1 import rollout_pb2
+
+app = typer.Typer()
+app.command("sign")(sign)
 
 
 def apply(
@@ -46,15 +50,20 @@ def apply(
         CONSOLE.print(f"next: {train}`slipway register {applied.name} model.onnx --sample data.parquet`")
 
 
-def models(json_out: Json = False) -> None:
-    """List all models with what serves them.
+@app.callback(invoke_without_command=True)
+def models(context: typer.Context, json_out: Json = False) -> None:
+    """List all models with what serves them; or sign one of their versions.
 
     Examples:
 
         slipway models
 
         slipway models --json
+
+        slipway models sign cancer 7
     """
+    if context.invoked_subcommand is not None:
+        return
     statuses = ask(list_statuses(ControlPlane()))
     if json_out:
         print_json([_row(status) for status in statuses])

@@ -1,6 +1,7 @@
 """`slipway register`: a model out of a user's own notebook becomes a version, and is rolled out."""
 
 import asyncio
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,7 +13,11 @@ from slipway import spec as model_spec
 from slipway.cli.control_plane import ACTOR, ControlPlane, champion_of
 from slipway.cli.notebook_model import NotebookModel, examine, read_sample
 from slipway.errors import InvalidInput
+from slipway.models.formats import MAX_MODEL_BYTES
+from slipway.models.intake import bring
+from slipway.models.signing import PRIVATE_FILE, Maker, Signer
 from slipway.registry import RegisteredVersion, Registry
+from slipway.stack.credentials import read_secret
 from slipway.v1 import rollout_pb2
 
 _TALK: Final = Console(stderr=True, highlight=False)
@@ -21,7 +26,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 def register(
     model: Annotated[str, typer.Argument(help="The model's name, as in its applied spec.")],
-    onnx: Annotated[Path, typer.Argument(help="The ONNX file.")],
+    file: Annotated[Path, typer.Argument(help="ONNX, skops, or a booster's own file.")],
     sample: Annotated[Path, typer.Option("--sample", help="Parquet or CSV with rows it was trained on.")],
     target: Annotated[
         str, typer.Option("--target", help="Column with the truth; else the spec's label.")
@@ -33,7 +38,10 @@ def register(
     ] = False,
     json_out: Json = False,
 ) -> None:
-    """Check an ONNX model against its spec, register it with its profile, and roll it out.
+    """Check a model against its spec, register it with its profile, signed, and roll it out.
+
+    Accepted are ONNX, and skops, XGBoost (JSON, UBJ) and LightGBM (text), which are converted to ONNX. The
+    file is tried in a process without network first. Pickle and all that wraps it is refused.
 
     The sample gives the reference profile by which drift is judged later, and is scored where it has the
     truth. It needs a column per feature of the spec.
@@ -42,13 +50,13 @@ def register(
 
         slipway register cancer model.onnx --sample train.parquet
 
-        slipway register cancer model.onnx --sample train.csv.gz --target diagnosis --no-rollout
+        slipway register cancer model.skops --sample train.csv.gz --target diagnosis --no-rollout
 
         slipway register cancer model.onnx --sample train.csv.gz --no-follow && slipway rollout watch cancer
     """
     until = "REGISTERED" if no_rollout else "STARTED" if no_follow else "SERVES"
     work = _register(
-        model, onnx, sample=sample, target=target, note=version_note, until=until, json_out=json_out
+        model, file, sample=sample, target=target, note=version_note, until=until, json_out=json_out
     )
     try:
         asyncio.run(work)
@@ -58,18 +66,21 @@ def register(
 
 
 async def _register(
-    model: str, onnx: Path, *, sample: Path, target: str, note: str, until: str, json_out: bool
+    model: str, file: Path, *, sample: Path, target: str, note: str, until: str, json_out: bool
 ) -> None:
     plane = ControlPlane()
     status = await plane.status(model)
+    brought = await asyncio.to_thread(bring, _read_bytes(file), status.spec.yaml)
+    _TALK.print(f"{file.name} is {brought.format}, tried in a process behind {brought.walls}")
+    about = {"onnx_file": file.name, "sample_file": sample.name, "note": note, "registered_by": ACTOR}
     examined = examine(
         model_spec.parse(status.spec.yaml),
-        _read_bytes(onnx),
+        brought.onnx,
         sample=read_sample(sample),
         target=target,
-        about={"onnx_file": onnx.name, "sample_file": sample.name, "note": note, "registered_by": ACTOR},
+        about={**about, "file_format": str(brought.format), "file_sha256": brought.source_digest},
     )
-    _TALK.print(f"{onnx.name} fits the spec; {examined.summary}")
+    _TALK.print(f"{file.name} fits the spec; {examined.summary}")
     registered = await asyncio.to_thread(_store, plane, examined, model=model, tenant=status.spec.tenant)
     _TALK.print(f"registered as version [bold]{registered.version}[/], digest {registered.digest[:12]}")
     if until != "REGISTERED":
@@ -85,8 +96,24 @@ async def _register(
 def _store(plane: ControlPlane, examined: NotebookModel, *, model: str, tenant: str) -> RegisteredVersion:
     registry = Registry(plane.environment["SLIPWAY_MLFLOW_URL"])
     return registry.register(
-        model, examined.artifacts, metrics=examined.metrics, params=examined.params, tenant=tenant
+        model,
+        examined.artifacts,
+        metrics=examined.metrics,
+        params=examined.params,
+        tenant=tenant,
+        maker=maker_of(plane, "registered"),
     )
+
+
+def maker_of(plane: ControlPlane, origin: str) -> Maker:
+    """Who signs at this command line, with the stack's key.
+
+    Raises:
+        NotFound: The stack has no key yet.
+    """
+    secret = read_secret(Path(plane.environment["SLIPWAY_SECRETS_DIR"]), PRIVATE_FILE)
+    code = f"slipway {version('slipway')}"
+    return Maker(signer=Signer(secret), made_by=ACTOR, origin=origin, code_version=code)
 
 
 async def _start(plane: ControlPlane, registered: RegisteredVersion, *, note: str) -> None:
@@ -123,6 +150,7 @@ def _end_state(status: rollout_pb2.RolloutStatus, version: str) -> str:
 
 def _read_bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(MAX_MODEL_BYTES + 1)
     except OSError as error:
         raise InvalidInput(f"cannot read {path}: {error}") from error

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from slipway.errors import NotFound
+from slipway.models.signing import PRIVATE_FILE, PUBLIC_FILE, Signer
 
 OPERATOR_TOKEN: Final = "operator.token"
 FEEDBACK_TOKEN_KEY: Final = "feedback_token.key"
@@ -21,6 +22,7 @@ SHARED: Final = (
     RAY_TOKEN,
     REDIS_PASSWORD,
     CALLBACK_KEY,
+    PRIVATE_FILE,
 )
 _SIZE_BYTES: Final = 32
 
@@ -39,6 +41,15 @@ def make_secrets(directory: Path, *, names: Iterable[str]) -> None:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_hex(_SIZE_BYTES))
+
+
+def publish_signing_key(directory: Path) -> None:
+    """Write the public part of the key that signs versions; keys that stand there stay trusted."""
+    public = Signer(read_secret(directory, PRIVATE_FILE)).public
+    path = directory / PUBLIC_FILE
+    known = path.read_text() if path.exists() else ""
+    if public not in known.split():
+        path.write_text(f"{known}{public}\n")
 
 
 def read_secret(directory: Path, name: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from slipway.errors import NotFound
 from slipway.ports import ports as read_ports
-from slipway.stack.credentials import SHARED, make_secrets, password_file
+from slipway.stack.credentials import SHARED, make_secrets, password_file, publish_signing_key
 from slipway.stack.gateway_parts import GATEWAY, gateway_parts, probe_port, worker_names
 from slipway.stack.kafka_broker import kafka_part
 from slipway.stack.layout import Layout, find_layout, make_directories
@@ -45,6 +45,7 @@ def build_stack(environ: Mapping[str, str] | None = None) -> Stack:
     layout, ports = find_layout(source), read_ports(source)
     make_directories(layout)
     make_secrets(layout.secrets, names=(*SHARED, *(password_file(role) for role in (ADMIN, *ROLES))))
+    publish_signing_key(layout.secrets)
     services = find_services()
     infrastructure = (
         kafka_part(layout, ports),

@@ -7,16 +7,33 @@ import pytest
 
 from services.inference.domain.version import Version
 from services.inference.model_cache import ModelCache
-from slipway.errors import InvalidInput, Unavailable
-from slipway.registry import RegisteredVersion, digest_of
+from slipway.errors import InvalidInput, NotFound, Unavailable
+from slipway.models.signing import Maker, Signer, Trust
+from slipway.registry import SIGNATURE_FILE, RegisteredVersion, digest_of
+
+SIGNER = Signer("11" * 32)
+TRUST = Trust([SIGNER.public])
 
 
 class MemoryRegistry:
-    """Versions by number: the bytes are `model <n>`."""
+    """Versions by number: the bytes are `model <n>`, the other files are those of `files`."""
 
     def __init__(self) -> None:
         self.is_away = False
         self.loads = 0
+        self.signer: Signer | None = SIGNER
+        self.files = {"profile.pb": b"profile"}
+
+    def load_file(self, version: RegisteredVersion, name: str) -> bytes:
+        if self.is_away:
+            raise Unavailable("away")
+        if name == SIGNATURE_FILE and self.signer is not None:
+            maker = Maker(signer=self.signer, made_by="ann", origin="registered", code_version="1")
+            digest = digest_of(f"model {version.version}".encode())
+            return maker.vouch("m", {"profile.pb": b"profile"}, digest=digest, tenant="t")
+        if name not in self.files:
+            raise NotFound(name)
+        return self.files[name]
 
     def find(self, model: str, version: str) -> RegisteredVersion:
         if self.is_away:
@@ -42,7 +59,11 @@ def registry() -> MemoryRegistry:
 
 @pytest.fixture
 def cache(tmp_path: Path, registry: MemoryRegistry) -> ModelCache:
-    return ModelCache(tmp_path / "models", registry, max_files=2)  # type: ignore[arg-type]
+    return _cache(tmp_path, registry)
+
+
+def _cache(folder: Path, registry: MemoryRegistry, *, trust: Trust | None = TRUST) -> ModelCache:
+    return ModelCache(folder / "models", registry, trust=trust, max_files=2)  # type: ignore[arg-type]
 
 
 async def test_a_model_once_loaded_needs_no_registry(cache: ModelCache, registry: MemoryRegistry) -> None:
@@ -57,7 +78,7 @@ async def test_a_damaged_file_is_loaded_anew(
     cache: ModelCache, registry: MemoryRegistry, tmp_path: Path
 ) -> None:
     await cache.load(_version(1))
-    (kept,) = (tmp_path / "models").iterdir()
+    (kept,) = (tmp_path / "models").glob("*.onnx")
     kept.write_bytes(b"half a mod")
     assert await cache.load(_version(1)) == b"model 1"
     assert registry.loads == 2
@@ -86,5 +107,49 @@ async def test_a_disk_that_cannot_be_written_does_not_stop_serving(
     registry: MemoryRegistry, tmp_path: Path
 ) -> None:
     (tmp_path / "models").write_text("a file where the folder should be")
-    cache = ModelCache(tmp_path / "models" / "deeper", registry, max_files=2)  # type: ignore[arg-type]
+    cache = _cache(tmp_path / "models" / "deeper", registry)
     assert await cache.load(_version(1)) == b"model 1"
+
+
+async def test_an_unsigned_version_is_refused_unless_an_operator_allows_it(
+    registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    registry.signer = None
+    with pytest.raises(InvalidInput, match=r"is not signed; .* `slipway models sign m 1`"):
+        await _cache(tmp_path, registry).load(_version(1))
+    assert await _cache(tmp_path, registry, trust=None).load(_version(1)) == b"model 1"
+
+
+async def test_a_version_signed_by_a_stranger_is_refused(cache: ModelCache, registry: MemoryRegistry) -> None:
+    registry.signer = Signer("22" * 32)
+    with pytest.raises(InvalidInput, match="no trusted key"):
+        await cache.load(_version(1))
+
+
+async def test_a_file_that_was_changed_after_signing_is_refused(
+    cache: ModelCache, registry: MemoryRegistry
+) -> None:
+    registry.files["profile.pb"] = b"another profile"
+    with pytest.raises(InvalidInput, match=r"profile\.pb hashes to"):
+        await cache.load(_version(1))
+
+
+async def test_a_cached_model_is_refused_once_its_key_is_no_longer_trusted(
+    cache: ModelCache, registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    await cache.load(_version(1))
+    registry.is_away = True
+    with pytest.raises(InvalidInput, match="no trusted key"):
+        await _cache(tmp_path, registry, trust=Trust([Signer("22" * 32).public])).load(_version(1))
+
+
+async def test_a_model_cached_before_there_were_signatures_is_looked_up(
+    registry: MemoryRegistry, tmp_path: Path
+) -> None:
+    await _cache(tmp_path, registry, trust=None).load(_version(1))
+    registry.is_away = True
+    with pytest.raises(Unavailable):
+        await _cache(tmp_path, registry).load(_version(1))
+    registry.is_away = False
+    assert await _cache(tmp_path, registry).load(_version(1)) == b"model 1"
+    assert registry.loads == 1

@@ -70,6 +70,19 @@ class MemoryModels:
         return b""
 
 
+class MemoryTrials:
+    """Every version passes, but for those with an error."""
+
+    def __init__(self) -> None:
+        self.errors: dict[Version, SlipwayError] = {}
+        self.tried: list[tuple[Version, str]] = []
+
+    async def pass_or_fail(self, version: Version, onnx: bytes, *, spec_yaml: str) -> None:
+        self.tried.append((version, spec_yaml))
+        if version in self.errors:
+            raise self.errors[version]
+
+
 class World:
     """A reconciler between memories."""
 
@@ -77,6 +90,7 @@ class World:
         self.clock = ManualClock()
         self.cluster = MemoryCluster()
         self.models = MemoryModels()
+        self.trials = MemoryTrials()
         self.inference = Inference(POLICY, self.clock, report_s=1.0, operator_token="token")
         self.inference.is_settled = True
         self.inference.set_resources("m", RESOURCES, revision=1)
@@ -84,6 +98,7 @@ class World:
             self.inference,
             self.cluster,
             models=self.models,
+            trials=self.trials,
             clock=self.clock,
             settings=SETTINGS,
             operator_token="token",
@@ -127,6 +142,24 @@ async def test_a_model_that_is_wrong_costs_no_process_and_stops_nobody(world: Wo
     assert world.cluster.running.keys() == {V2.app_name}
     state = world.inference.get_version("m", "1")
     assert (state.state, state.message) == (FAILED, "digest differs")
+
+
+async def test_a_model_that_fails_its_trial_reaches_no_replica_and_stops_nobody(world: World) -> None:
+    world.trials.errors[V1] = InvalidInput("the model was tried and ended its process: signal SIGSEGV")
+    world.want(V1, V2)
+    await world.reconciler.step()
+    assert world.cluster.running.keys() == {V2.app_name}
+    assert world.trials.tried == [(V1, "name: m"), (V2, "name: m")]
+    state = world.inference.get_version("m", "1")
+    assert (state.state, state.message) == (FAILED, str(world.trials.errors[V1]))
+
+
+async def test_a_trial_that_goes_on_is_waited_for(world: World) -> None:
+    world.trials.errors[V1] = Unavailable("it is being tried in a process of its own")
+    world.want(V1)
+    await world.reconciler.step()
+    state = world.inference.get_version("m", "1")
+    assert (state.state, state.message) == (LOADING, "it is being tried in a process of its own")
 
 
 async def test_a_registry_that_is_away_is_waited_for(world: World) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import ipaddress
 import os
+import pickle
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,7 @@ import numpy as np
 import psutil
 import pytest
 import requests
+from onnx import helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
@@ -22,11 +25,14 @@ from slipway.envelope import encode
 from slipway.errors import DeadlineExceeded, Unavailable
 from slipway.ids import new_id
 from slipway.kafka import Producer, producer
+from slipway.models.provenance import check_version, sign_version
+from slipway.models.signing import PRIVATE_FILE, Maker, Signer, Trust
 from slipway.oip import open_inference_pb2 as oip
 from slipway.oip import open_inference_pb2_grpc as oip_grpc
 from slipway.registry import Artifacts, RegisteredVersion, Registry
 from slipway.v1 import inference_pb2, inference_pb2_grpc, rollout_pb2
 from slipway.v1.tensors_pb2 import ReferenceProfile
+from tests.models.corpus import graph_of, ints
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(180)]
 
@@ -50,6 +56,7 @@ class Place:
 
     directory: Any
     token: str
+    signing_key: str
     kafka: Producer
     registry: Registry
     mlflow_url: str
@@ -72,11 +79,17 @@ class Place:
 
         return await until(look)
 
-    async def register(self, onnx: bytes) -> RegisteredVersion:
+    async def register(self, onnx: bytes, secret: str | None = None) -> RegisteredVersion:
+        """Signed with the stack's key, or with another secret; unsigned where that is empty."""
         artifacts = Artifacts(onnx=onnx, profile=ReferenceProfile(), documents={}, model_card="")
-        return await asyncio.to_thread(
-            self.registry.register, self.model, artifacts, metrics={}, params={}, tenant="default"
+        key = self.signing_key if secret is None else secret
+        maker = (
+            Maker(signer=Signer(key), made_by="tester", origin="registered", code_version="1")
+            if key
+            else None
         )
+        register = partial(self.registry.register, metrics={}, params={}, tenant="default", maker=maker)
+        return await asyncio.to_thread(register, self.model, artifacts)
 
     async def apply_spec(self) -> None:
         spec = rollout_pb2.ModelSpec(name=self.model, revision=1, yaml=SPEC.format(name=self.model))
@@ -103,7 +116,8 @@ async def until(look: Callable[[], Awaitable[T | None]], deadline_s: float = 90)
 
 @pytest.fixture
 async def place() -> AsyncIterator[Place]:
-    token = (Path(os.environ["SLIPWAY_SECRETS_DIR"]) / rpc.OPERATOR_TOKEN_FILE).read_text().strip()
+    secrets = Path(os.environ["SLIPWAY_SECRETS_DIR"])
+    token = (secrets / rpc.OPERATOR_TOKEN_FILE).read_text().strip()
     url = os.environ["SLIPWAY_MLFLOW_URL"]
     async with (
         rpc.channel(os.environ["SLIPWAY_INFERENCE_TARGET"]) as channel,
@@ -112,6 +126,7 @@ async def place() -> AsyncIterator[Place]:
         place = Place(
             directory=inference_pb2_grpc.InferenceDirectoryStub(channel),
             token=token,
+            signing_key=(secrets / PRIVATE_FILE).read_text().strip(),
             kafka=kafka,
             registry=Registry(url),
             mlflow_url=url,
@@ -191,6 +206,32 @@ async def test_a_changed_artifact_is_not_served(place: Place) -> None:
     failed = await place.until("1", lambda v: v.state == "FAILED")
     assert "changed after registration" in failed.message
     assert not failed.targets
+
+
+async def test_what_nobody_vouches_for_or_no_trial_passes_is_not_served_and_others_serve_on(
+    place: Place,
+) -> None:
+    huge = helper.make_node("ConstantOfShape", ["shape"], ["big"])
+    whole = helper.make_node("Softmax", ["features"], ["probabilities"])
+    bomb = graph_of(huge, whole, initializers=(ints("shape", 10**6, 10**6),))
+    honest = await place.register(_onnx())
+    refused = {
+        "is not signed": await place.register(_onnx(), secret=""),
+        "no trusted key has signed": await place.register(_onnx(), secret="22" * 32),
+        "elements (ConstantOfShape)": await place.register(bomb),
+        "not ONNX": await place.register(_onnx() + pickle.dumps(print)),
+    }
+    await place.route(1, honest, *refused.values())
+    for reason, version in refused.items():
+        failed = await place.until(version.version, lambda v: v.state == "FAILED")
+        assert reason in failed.message
+    ready = await place.until(honest.version, lambda v: v.state == "READY")
+    await _infer(ready.targets[0], place.model, honest.version)
+    maker = Maker(signer=Signer(place.signing_key), made_by="admin", origin="signed later", code_version="1")
+    unsigned = refused["is not signed"]
+    await asyncio.to_thread(sign_version, place.registry, unsigned, maker=maker, tenant="default")
+    trust = Trust([maker.signer.public])
+    await asyncio.to_thread(check_version, place.registry, unsigned, trust=trust, digest=unsigned.digest)
 
 
 def _tamper(url: str, run_id: str) -> None:
