@@ -6,7 +6,8 @@ from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from slipway.errors import InvalidInput
+from slipway.errors import InvalidInput, NotFound
+from slipway.secret_text import secret_text
 
 T = TypeVar("T")
 PREFIX = "SLIPWAY_"
@@ -80,13 +81,12 @@ class ServiceSettings:
     log_level: str = "INFO"
 
     def secret(self, name: str) -> str:
-        """The text of one secret file, e.g. `feedback_token.key`.
+        """The text of one secret, e.g. `feedback_token.key`, from its variable or its file.
 
         Raises:
-            InvalidInput: The file is missing or empty.
+            InvalidInput: There is neither, or it is empty.
         """
-        path = self.secrets_dir / name
-        text = path.read_text().strip() if path.is_file() else ""
-        if not text:
-            raise InvalidInput(f"secret file {path} is missing or empty; `slipway up` creates it")
-        return text
+        try:
+            return secret_text(self.secrets_dir / name)
+        except NotFound as error:
+            raise InvalidInput(str(error)) from error

@@ -26,6 +26,7 @@ from slipway.clock import Clock, SystemClock
 from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.job_terms import PRIORITIES
+from slipway.kafka_access import client_options
 from slipway.outbox import Relay
 from slipway.postgres import Pool
 from slipway.process import Process
@@ -135,7 +136,7 @@ async def _check_topics(settings: Settings) -> None:
     wanted = settings.extra_reply_topics()
     if not wanted:
         return
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka_bootstrap))
     await kafka.connect(admin.start)
     try:
         missing = set(wanted) - set(await admin.list_topics())

@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from slipway.ports import ports
-from slipway.stack.credentials import password_file, read_secret
+from slipway.stack.credentials import OPERATOR, password_file, read_secret
+from slipway.stack.kafka_provision import kafka_url
 from slipway.stack.layout import Layout, find_layout
 from slipway.stack.ray_head import ray_client_environment
 from slipway.stack.readiness import LOOPBACK
@@ -64,7 +65,7 @@ def service_environment(
         own["SLIPWAY_POSTGRES_DSN"] = _dsn(layout, role=name, port=table["postgres"])
     if name in _USES_RAY:
         own |= ray_client_environment(layout.secrets)
-    return {**_PROCESS, **_shared(layout, table), **own}
+    return {**_PROCESS, **_shared(layout, table, kafka_user=name), **own}
 
 
 def _connection_ages(source: Mapping[str, str]) -> dict[str, str]:
@@ -77,7 +78,7 @@ def cli_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables of a command: where everything answers, and no database."""
     layout, table = find_layout(environ), ports(environ)
     return {
-        **_shared(layout, table),
+        **_shared(layout, table, kafka_user=OPERATOR),
         "SLIPWAY_STATE_DIR": str(layout.home / "cli"),
         "SLIPWAY_GATEWAY_HTTP_URL": f"http://{LOOPBACK}:{table['gateway_http']}",
         "SLIPWAY_PROMETHEUS_URL": f"http://{LOOPBACK}:{table['prometheus']}",
@@ -90,14 +91,14 @@ def apply_cli_environment() -> None:
         os.environ.setdefault(variable, value)
 
 
-def _shared(layout: Layout, table: Mapping[str, int]) -> dict[str, str]:
+def _shared(layout: Layout, table: Mapping[str, int], *, kafka_user: str) -> dict[str, str]:
     targets = {
         f"SLIPWAY_{service.upper()}_TARGET": f"{LOOPBACK}:{table[f'{service}_grpc']}" for service in SERVICES
     }
     return {
         **targets,
         "SLIPWAY_GATEWAY_ADMIN_TARGET": f"{LOOPBACK}:{table['gateway_admin']}",
-        "SLIPWAY_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{table['kafka']}",
+        "SLIPWAY_KAFKA_BOOTSTRAP": kafka_url(layout, table, user=kafka_user),
         "SLIPWAY_MLFLOW_URL": f"http://{LOOPBACK}:{table['mlflow']}",
         "SLIPWAY_RAY_ADDRESS": f"{LOOPBACK}:{table['ray_gcs']}",
         "SLIPWAY_SECRETS_DIR": str(layout.secrets),

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
+from slipway.kafka_access import client_options
 from slipway.ports import ports
 from slipway.stack.bring_up import bring_up, choose_parts
 from slipway.stack.environment import service_environment
@@ -68,7 +69,7 @@ def is_loopback(address: str) -> bool:
 
 
 async def test_every_topic_exists() -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{ports()['kafka']}")
+    admin = AIOKafkaAdminClient(**client_options(os.environ["SLIPWAY_KAFKA_BOOTSTRAP"]))
     await admin.start()
     try:
         assert {topic.name for topic in TOPICS} <= set(await admin.list_topics())
