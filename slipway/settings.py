@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from slipway.errors import InvalidInput, NotFound
 from slipway.secret_text import secret_text
+from slipway.secure_settings import refuse_insecure, refuse_weak
 
 T = TypeVar("T")
 PREFIX = "SLIPWAY_"
@@ -26,7 +27,7 @@ def load(settings_type: type[T], environ: Mapping[str, str] | None = None) -> T:
         settings_type: A frozen dataclass whose fields are str, int, float, bool or Path.
         environ: Variables to read; the process's own when omitted.
     Raises:
-        InvalidInput: Names every variable that is missing or cannot be read as its type.
+        InvalidInput: Names every variable that is missing, cannot be read as its type, or would be insecure.
     """
     values, problems = {}, []
     source = os.environ if environ is None else environ
@@ -38,6 +39,7 @@ def load(settings_type: type[T], environ: Mapping[str, str] | None = None) -> T:
             problems.append(str(error))
     if problems:
         raise InvalidInput(f"{settings_type.__module__}: " + "; ".join(problems))
+    refuse_insecure(values)
     return settings_type(**values)
 
 
@@ -84,9 +86,12 @@ class ServiceSettings:
         """The text of one secret, e.g. `feedback_token.key`, from its variable or its file.
 
         Raises:
-            InvalidInput: There is neither, or it is empty.
+            InvalidInput: There is neither, or it is no secret: short, or a default.
         """
+        path = self.secrets_dir / name
         try:
-            return secret_text(self.secrets_dir / name)
+            text = secret_text(path)
         except NotFound as error:
             raise InvalidInput(str(error)) from error
+        refuse_weak(text, place=path)
+        return text

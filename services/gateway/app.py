@@ -97,7 +97,7 @@ async def build(process: Process, settings: Settings) -> None:
     _follow(process, settings, known=known)
     keys, sync = _keys(process, settings, keyring=known.keyring)
     admin = _admin_server(settings, keys=keys)
-    door = FeedbackDoor(known.keyring, feedback, token_secret=settings.strong_secret(SECRET_FILE))
+    door = FeedbackDoor(known.keyring, feedback, token_secret=settings.secret(SECRET_FILE).encode())
     add_routes(process.app, door)
     describe(process.app)
     if settings.share_ports:
@@ -151,7 +151,7 @@ async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> Asyn
 
 def _restore(settings: Settings) -> _Known:
     catalog, directory = Catalog(), Directory()
-    keyring = KeyRing(settings.strong_secret(PEPPER_FILE))
+    keyring = KeyRing(settings.secret(PEPPER_FILE).encode())
     for part in (catalog, directory, keyring):
         part.restore(settings.state_dir)
     return _Known(catalog=catalog, directory=directory, keyring=keyring, restored=directory.changes.revision)
@@ -218,7 +218,7 @@ def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
         LocalTier(settings.cache_bytes),
         shared,
         clock=clock,
-        secret=settings.strong_secret(SECRET_FILE),
+        secret=settings.secret(SECRET_FILE).encode(),
         stale_s=settings.cache_stale_s,
     )
 
@@ -236,7 +236,7 @@ def _predictions(
         recording=recording,
         mirror=versions.mirror,
         clock=clock,
-        token_secret=settings.strong_secret(SECRET_FILE),
+        token_secret=settings.secret(SECRET_FILE).encode(),
     )
 
 

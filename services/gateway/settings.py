@@ -10,7 +10,6 @@ from slipway.settings import ServiceSettings, variable_name
 from slipway.topics import JOB_RESULTS
 
 _MIB: Final = 1024 * 1024
-_SHORTEST_SECRET: Final = 32
 _REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _LONGEST_BUDGET_MS: Final = 1000
 _AGE_SPREAD: Final = (
@@ -118,17 +117,3 @@ class Settings(ServiceSettings):
             InvalidInput: An entry cannot be read.
         """
         return policy_of(self.callback_allow, self.callback_private_networks)
-
-    def strong_secret(self, name: str) -> bytes:
-        """A secret file that is long enough to be one.
-
-        Raises:
-            InvalidInput: Missing, empty, or too short.
-        """
-        text = self.secret(name)
-        if len(text) < _SHORTEST_SECRET:
-            raise InvalidInput(
-                f"secret file {self.secrets_dir / name} has {len(text)} characters; "
-                f"{_SHORTEST_SECRET} at least"
-            )
-        return text.encode()

@@ -13,6 +13,7 @@ FEEDBACK_TOKEN_KEY: Final = "feedback_token.key"
 API_KEYS_PEPPER: Final = "api_keys.pepper"
 RAY_TOKEN: Final = "ray.token"
 REDIS_PASSWORD: Final = "redis.password"
+REDIS_GATEWAY_PASSWORD: Final = "redis_gateway.password"
 CALLBACK_KEY: Final = "callback.key"
 OPERATOR: Final = "operator"
 """Whoever runs the stack's commands: Kafka's administrator, and the certificate of the command line."""
@@ -23,6 +24,7 @@ SHARED: Final = (
     API_KEYS_PEPPER,
     RAY_TOKEN,
     REDIS_PASSWORD,
+    REDIS_GATEWAY_PASSWORD,
     CALLBACK_KEY,
 )
 _SIZE_BYTES: Final = 32

@@ -34,9 +34,9 @@ def test_only_those_who_use_ray_get_its_token(environ: dict[str, str]) -> None:
 
 
 def test_the_gateway_alone_gets_the_shared_cache(environ: dict[str, str]) -> None:
-    password = (Path(environ["SLIPWAY_HOME"]) / "secrets" / "redis.password").read_text()
+    password = (Path(environ["SLIPWAY_HOME"]) / "secrets" / "redis_gateway.password").read_text()
     assert service_environment("gateway", environ)["SLIPWAY_REDIS_URL"] == (
-        f"redis://:{password}@127.0.0.1:16370/0"
+        f"redis://gateway:{password}@127.0.0.1:16370/0"
     )
     assert "SLIPWAY_REDIS_URL" not in service_environment("feedback", environ)
     assert "SLIPWAY_REDIS_URL" not in cli_environment(environ)
