@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from slipway.errors import InvalidInput
 from slipway.kafka_access import is_loopback, parse
+from slipway.tls import parse_target
 
 _ENCRYPTED: Final = frozenset({"https", "rediss", "unix"})
 _SHORTEST_SECRET: Final = 32
@@ -22,6 +23,11 @@ def refuse_insecure(settings: Mapping[str, Any]) -> None:
         InvalidInput: Names every setting that would, and what to set; never a value that may hold a password.
     """
     problems = [problem for name, value in settings.items() if value for problem in _problems(name, value)]
+    problems += _hosts(settings)
+    if bool(settings.get("mesh_cert")) != bool(settings.get("mesh_ca")):
+        problems.append("SLIPWAY_MESH_CERT and SLIPWAY_MESH_CA go together: set both, or none")
+    if not settings.get("tls_cert") and (settings.get("tls_key") or settings.get("tls_client_ca")):
+        problems.append("SLIPWAY_TLS_KEY and SLIPWAY_TLS_CLIENT_CA do nothing without SLIPWAY_TLS_CERT")
     if problems:
         raise InvalidInput("; ".join(problems))
 
@@ -43,20 +49,39 @@ def _problems(name: str, value: Any) -> Iterator[str]:
     variable = f"SLIPWAY_{name.upper()}"
     if name == "kafka_bootstrap":
         yield from _kafka(value)
-    elif name.endswith("host"):
-        if not is_loopback(value):
-            yield (
-                f"{variable}={value!r} would open ports that are not encrypted to other machines: "
-                "set 127.0.0.1, and let a proxy that speaks TLS stand in front"
-            )
     elif name.endswith("_target"):
-        if not is_loopback(value.rpartition(":")[0].strip("[]")):
-            yield f"{variable}={value!r} is on another machine, and calls there are not encrypted"
+        yield from _target(variable, value)
     elif name.endswith("_dsn"):
         if not _stays_here(value) and "sslmode=verify-full" not in value:
             yield f"{variable} names a database on another machine: add sslmode=verify-full to it"
     elif name.endswith("_url") and urlsplit(value).scheme not in _ENCRYPTED and not _stays_here(value):
         yield f"{variable} names another machine in the clear: use https:// or rediss://"
+
+
+def _hosts(settings: Mapping[str, Any]) -> Iterator[str]:
+    """Only the gateway's public ports may be open to other machines, and only with TLS."""
+    for name, value in settings.items():
+        if not name.endswith("host") or is_loopback(value):
+            continue
+        variable = f"SLIPWAY_{name.upper()}"
+        if name == "host" and "tls_cert" in settings:
+            if not settings["tls_cert"]:
+                yield (
+                    f"{variable}={value!r} opens the public ports to other machines in the clear: "
+                    "set SLIPWAY_TLS_CERT, or 127.0.0.1 and a proxy that speaks TLS in front"
+                )
+        else:
+            yield f"{variable}={value!r} would open an operator's port to other machines: set 127.0.0.1"
+
+
+def _target(variable: str, value: str) -> Iterator[str]:
+    try:
+        target = parse_target(value)
+    except InvalidInput as error:
+        yield f"{variable}: {error}"
+        return
+    if not target.is_encrypted and not is_loopback(target.address.rpartition(":")[0].strip("[]")):
+        yield f"{variable}={value!r} is on another machine: use tls://host:port?ca_file=PATH&cert_file=PATH"
 
 
 def _kafka(bootstrap: str) -> Iterator[str]:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 from slipway.errors import InvalidInput, NotFound
 from slipway.secret_text import secret_text
 from slipway.secure_settings import refuse_insecure, refuse_weak
+from slipway.tls import ServerTls
 
 T = TypeVar("T")
 PREFIX = "SLIPWAY_"
@@ -81,6 +82,19 @@ class ServiceSettings:
     # issuers.yaml, limits.yaml and policies/*.cedar, edited while services run; empty: what is built in.
     access_dir: str = ""
     log_level: str = "INFO"
+    # Mutual TLS of the RPCs between services: the own certificate with its key, and the authority of all.
+    mesh_cert: str = ""
+    mesh_ca: str = ""
+
+    @property
+    def mesh_tls(self) -> ServerTls | None:
+        """How the neighbours' RPCs come in; None in the clear, which loopback alone allows."""
+        return ServerTls(cert_file=self.mesh_cert, client_ca=self.mesh_ca) if self.mesh_cert else None
+
+    @property
+    def public_tls(self) -> ServerTls | None:
+        """How HTTP comes in: the pages of a service are for its own machine."""
+        return None
 
     def secret(self, name: str) -> str:
         """The text of one secret, e.g. `feedback_token.key`, from its variable or its file.

@@ -15,6 +15,7 @@ LOCAL = {
 }
 FAR = {
     "kafka_bootstrap": "sasl+ssl://gateway@kafka.example:9092",
+    "jobs_target": "tls://jobs.example:18070?ca_file=/ca.pem&cert_file=/gateway.pem",
     "postgres_dsn": "postgresql://gateway:p@db.example:5432/slipway?sslmode=verify-full",
     "mlflow_url": "https://mlflow.example",
     "redis_url": "rediss://:p@cache.example:6379/0",
@@ -27,12 +28,23 @@ def test_what_stays_on_this_machine_or_is_encrypted_is_taken() -> None:
     refuse_insecure(LOCAL | {"redis_url": "unix:///run/redis.sock"})
 
 
+def test_the_public_ports_may_be_open_with_tls_alone() -> None:
+    refuse_insecure(LOCAL | {"host": "0.0.0.0", "tls_cert": "/c.pem"})
+    with pytest.raises(InvalidInput, match=r"opens the public ports .* set SLIPWAY_TLS_CERT"):
+        refuse_insecure(LOCAL | {"host": "0.0.0.0", "tls_cert": ""})
+    with pytest.raises(InvalidInput, match="SLIPWAY_ADMIN_HOST"):
+        refuse_insecure(LOCAL | {"admin_host": "0.0.0.0", "tls_cert": "/c.pem"})
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("host", "0.0.0.0", r"SLIPWAY_HOST='0\.0\.0\.0' would open ports .* set 127\.0\.0\.1"),
-        ("host", "::", "SLIPWAY_HOST='::' would open ports"),
-        ("admin_host", "gateway.example", "SLIPWAY_ADMIN_HOST='gateway.example' would open ports"),
+        ("host", "0.0.0.0", r"SLIPWAY_HOST='0\.0\.0\.0' would open an operator's port.* set 127\.0\.0\.1"),
+        ("host", "::", "SLIPWAY_HOST='::' would open"),
+        ("admin_host", "gateway.example", "SLIPWAY_ADMIN_HOST='gateway.example' would open"),
+        ("jobs_target", "https://jobs:1", "neither host:port nor tls://host:port"),
+        ("mesh_cert", "/c.pem", "SLIPWAY_MESH_CERT and SLIPWAY_MESH_CA go together"),
+        ("tls_client_ca", "/c.pem", "do nothing without SLIPWAY_TLS_CERT"),
         ("replica_host", "10.0.0.7", "SLIPWAY_REPLICA_HOST"),
         ("kafka_bootstrap", "kafka.example:9092", "kafka.example is not this machine.*give sasl"),
         ("jobs_target", "jobs.example:18070", "SLIPWAY_JOBS_TARGET='jobs.example:18070' is on another"),

@@ -275,7 +275,7 @@ async def _serve(
 
 
 async def _listen(process: Process, settings: Settings, *, public: RpcServer, admin: RpcServer) -> None:
-    await process.enter(admin.serving(f"{settings.admin_host}:{settings.admin_port}"))
-    await process.enter(public.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(admin.serving(f"{settings.admin_host}:{settings.admin_port}", tls=settings.mesh_tls))
+    await process.enter(public.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.public_tls))
     if settings.drain_s:
         process.drain_by(Drain(settings, (public, admin)).run)

@@ -77,7 +77,7 @@ async def build(process: Process, settings: Settings) -> None:
         callback_key=callback_key,
     )
     server = _server(desk, operator_token=operator_token)
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
 def _parts(pool: Pool, settings: Settings, *, relay: Relay) -> _Parts:

@@ -72,7 +72,8 @@ async def build(process: Process, settings: Settings) -> None:
     operations = Operations(
         examples, jobs, specs=specs, desk=desk, board=board, settings=settings, clock=clock
     )
-    await process.enter(_server(operations, operator_token).serving(f"{settings.host}:{settings.grpc_port}"))
+    server = _server(operations, operator_token)
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
 def _server(operations: Operations, operator_token: str) -> RpcServer:

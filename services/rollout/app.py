@@ -78,7 +78,7 @@ async def build(process: Process, settings: Settings) -> None:
         notices=RolloutNotices(control, notices, key=settings.callback_key()),
         callers=rpc.OperatorToken(token, named=book.identify),
     )
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
 def _server(

@@ -20,7 +20,7 @@ from slipway.stack.supervision import Supervision
 
 pytestmark = pytest.mark.integration
 
-DEADLINE_S = 30
+DEADLINE_S = 120  # a busy machine is slow, not broken
 
 
 @pytest.fixture(scope="module")

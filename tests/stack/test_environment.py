@@ -5,6 +5,7 @@ import pytest
 from slipway.stack.credentials import SHARED, make_secrets, password_file
 from slipway.stack.environment import SERVICES, cli_environment, service_environment
 from slipway.stack.role_provision import ROLES
+from slipway.tls import parse_target
 
 
 @pytest.fixture
@@ -18,7 +19,11 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def test_every_service_finds_every_other(name: str, environ: dict[str, str]) -> None:
     variables = service_environment(name, environ)
     for other in SERVICES:
-        assert variables[f"SLIPWAY_{other.upper()}_TARGET"].startswith("127.0.0.1:")
+        target = parse_target(variables[f"SLIPWAY_{other.upper()}_TARGET"])
+        assert target.address.startswith("127.0.0.1:")
+        # The gateway's is its public port; all others ask for the caller's certificate.
+        assert target.is_encrypted == (other != "gateway")
+        assert target.cert_file.endswith(f"certificates/{name}.pem" if target.is_encrypted else "")
 
 
 def test_a_service_gets_its_own_ports_and_role(environ: dict[str, str]) -> None:
