@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer
 from slipway.envelope import Event
 from slipway.errors import SlipwayError
 from slipway.kafka import POLL_MS, connect
+from slipway.kafka_access import client_options
 from slipway.kafka_records import decode_record
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ async def read_compacted(
     records are logged and passed over: they are ours, and the last good state stays.
     """
     consumer = AIOKafkaConsumer(
-        topic, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        topic, **client_options(bootstrap), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await connect(consumer.start)
     try:

@@ -19,6 +19,7 @@ from prometheus_client import Counter
 
 from slipway.envelope import Outgoing
 from slipway.errors import InvalidInput, SlipwayError, Unavailable
+from slipway.kafka_access import client_options
 from slipway.kafka_batches import batches_of
 from slipway.kafka_lag import watched_lag
 from slipway.kafka_precedence import Precedence
@@ -79,7 +80,7 @@ class Producer:
 
     def _new(self) -> AIOKafkaProducer:
         return AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap,
+            **client_options(self._bootstrap),
             acks="all",
             enable_idempotence=True,
             linger_ms=2,
@@ -172,7 +173,7 @@ class ConsumerLoop:
         s = self._subscription
         consumer = AIOKafkaConsumer(
             *s.topics,
-            bootstrap_servers=s.bootstrap,
+            **client_options(s.bootstrap),
             group_id=s.group,
             group_instance_id=s.instance or None,
             enable_auto_commit=False,

@@ -131,7 +131,13 @@ class Process:
 
     async def _open_http(self, config: ServiceSettings) -> None:
         self._http = await self.enter(
-            web.serving(self.front, host=config.host, port=config.http_port, is_shared=config.share_ports)
+            web.serving(
+                self.front,
+                host=config.host,
+                port=config.http_port,
+                is_shared=config.share_ports,
+                tls=config.public_tls,
+            )
         )
 
     async def _first_of(self, work: "asyncio.Future[Any]", stopping: asyncio.Event) -> bool:

@@ -16,6 +16,7 @@ from slipway import errors
 from slipway.errors import SlipwayError
 from slipway.identity.caller import Caller
 from slipway.policy.routes import check_service
+from slipway.tls import ServerTls, parse_target
 
 log = logging.getLogger(__name__)
 
@@ -142,10 +143,15 @@ class RpcServer:
         await self.health.enter_graceful_shutdown()
 
     @asynccontextmanager
-    async def serving(self, address: str, *, drain_s: float = 10.0) -> AsyncIterator[None]:
+    async def serving(
+        self, address: str, *, tls: ServerTls | None = None, drain_s: float = 10.0
+    ) -> AsyncIterator[None]:
         """Listen on `host:port`; at the end, take nothing new and let calls in flight finish."""
         reflection.enable_server_reflection(self._names, self.server)
-        self.server.add_insecure_port(address)
+        if tls is None:
+            self.server.add_insecure_port(address)
+        else:
+            self.server.add_secure_port(address, tls.grpc())
         await self.server.start()
         await self.set_health("", is_serving=True)
         try:
@@ -157,13 +163,18 @@ class RpcServer:
 
 @asynccontextmanager
 async def channel(target: str) -> AsyncIterator[grpc.aio.Channel]:
-    """A channel to a neighbour; give every call on it a `timeout`."""
+    """A channel to a neighbour, as `slipway.tls.parse_target` reads it; give every call on it a `timeout`."""
     options = [
         ("grpc.max_receive_message_length", 16 * MAX_MESSAGE_BYTES),
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 2000),
     ]
-    async with grpc.aio.insecure_channel(target, options=options) as it:
+    neighbour = parse_target(target)
+    if neighbour.is_encrypted:
+        made = grpc.aio.secure_channel(neighbour.address, neighbour.grpc(), options=options)
+    else:
+        made = grpc.aio.insecure_channel(neighbour.address, options=options)
+    async with made as it:
         yield it
 
 

@@ -6,7 +6,10 @@ from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from slipway.errors import InvalidInput
+from slipway.errors import InvalidInput, NotFound
+from slipway.secret_text import secret_text
+from slipway.secure_settings import refuse_insecure, refuse_weak
+from slipway.tls import ServerTls
 
 T = TypeVar("T")
 PREFIX = "SLIPWAY_"
@@ -25,7 +28,7 @@ def load(settings_type: type[T], environ: Mapping[str, str] | None = None) -> T:
         settings_type: A frozen dataclass whose fields are str, int, float, bool or Path.
         environ: Variables to read; the process's own when omitted.
     Raises:
-        InvalidInput: Names every variable that is missing or cannot be read as its type.
+        InvalidInput: Names every variable that is missing, cannot be read as its type, or would be insecure.
     """
     values, problems = {}, []
     source = os.environ if environ is None else environ
@@ -37,6 +40,7 @@ def load(settings_type: type[T], environ: Mapping[str, str] | None = None) -> T:
             problems.append(str(error))
     if problems:
         raise InvalidInput(f"{settings_type.__module__}: " + "; ".join(problems))
+    refuse_insecure(values)
     return settings_type(**values)
 
 
@@ -78,15 +82,30 @@ class ServiceSettings:
     # issuers.yaml, limits.yaml and policies/*.cedar, edited while services run; empty: what is built in.
     access_dir: str = ""
     log_level: str = "INFO"
+    # Mutual TLS of the RPCs between services: the own certificate with its key, and the authority of all.
+    mesh_cert: str = ""
+    mesh_ca: str = ""
+
+    @property
+    def mesh_tls(self) -> ServerTls | None:
+        """How the neighbours' RPCs come in; None in the clear, which loopback alone allows."""
+        return ServerTls(cert_file=self.mesh_cert, client_ca=self.mesh_ca) if self.mesh_cert else None
+
+    @property
+    def public_tls(self) -> ServerTls | None:
+        """How HTTP comes in: the pages of a service are for its own machine."""
+        return None
 
     def secret(self, name: str) -> str:
-        """The text of one secret file, e.g. `feedback_token.key`.
+        """The text of one secret, e.g. `feedback_token.key`, from its variable or its file.
 
         Raises:
-            InvalidInput: The file is missing or empty.
+            InvalidInput: There is neither, or it is no secret: short, or a default.
         """
         path = self.secrets_dir / name
-        text = path.read_text().strip() if path.is_file() else ""
-        if not text:
-            raise InvalidInput(f"secret file {path} is missing or empty; `slipway up` creates it")
+        try:
+            text = secret_text(path)
+        except NotFound as error:
+            raise InvalidInput(str(error)) from error
+        refuse_weak(text, place=path)
         return text

@@ -125,7 +125,7 @@ ROUTES = Topic(
     key="model",
     messages=(rollout_pb2.RouteTable,),
     writers=("rollout",),
-    readers=("gateway", "inference", "drift_detection"),
+    readers=("gateway", "inference", "drift_detection", "rollout"),
     partitions=1,
     compacted=True,
 )
@@ -134,7 +134,15 @@ MODEL_SPECS = Topic(
     key="model",
     messages=(rollout_pb2.ModelSpec,),
     writers=("rollout",),
-    readers=("gateway", "inference", "feedback", "drift_detection", "retrain_trigger", "retraining"),
+    readers=(
+        "gateway",
+        "inference",
+        "feedback",
+        "drift_detection",
+        "retrain_trigger",
+        "retraining",
+        "rollout",
+    ),
     partitions=1,
     compacted=True,
 )

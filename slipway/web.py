@@ -1,6 +1,7 @@
 """HTTP in every service: /healthz, /readyz, /metrics, and whatever routes the service adds."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import asynccontextmanager, nullcontext, suppress
 from math import ceil
@@ -16,6 +17,7 @@ from slipway import errors
 from slipway.errors import SlipwayError
 from slipway.http_protocol import BoundedProtocol
 from slipway.listening import open_listener
+from slipway.tls import ServerTls
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -171,7 +173,9 @@ class Serving:
 
 
 @asynccontextmanager
-async def serving(app: Asgi, *, host: str, port: int, is_shared: bool = False) -> AsyncIterator[Serving]:
+async def serving(
+    app: Asgi, *, host: str, port: int, is_shared: bool = False, tls: ServerTls | None = None
+) -> AsyncIterator[Serving]:
     """Serve an app in this event loop; with `is_shared` beside other processes on the same port."""
     config = uvicorn.Config(
         app,
@@ -185,6 +189,7 @@ async def serving(app: Asgi, *, host: str, port: int, is_shared: bool = False) -
         server_header=False,
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=5,
+        **_tls_options(tls),
     )
     try:
         listener = open_listener(host, port, is_shared=is_shared)
@@ -200,6 +205,15 @@ async def serving(app: Asgi, *, host: str, port: int, is_shared: bool = False) -
         yield it
     finally:
         await it.stop()
+
+
+def _tls_options(tls: ServerTls | None) -> dict[str, Any]:
+    if tls is None:
+        return {}
+    options: dict[str, Any] = {"ssl_certfile": tls.cert_file, "ssl_keyfile": tls.key_file or None}
+    if tls.client_ca:
+        options |= {"ssl_ca_certs": tls.client_ca, "ssl_cert_reqs": ssl.CERT_REQUIRED}
+    return options
 
 
 class _Server(uvicorn.Server):

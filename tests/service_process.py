@@ -20,6 +20,7 @@ import requests
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from slipway import tokens
+from slipway.kafka_access import client_options
 from slipway.ports import ports
 from slipway.rpc import OPERATOR_TOKEN_FILE
 from slipway.stack.environment import cli_environment
@@ -181,7 +182,7 @@ def own_database(prefix: str) -> Iterator[str]:
 
 async def skip_history(bootstrap: str, group: str, topics: Sequence[str]) -> None:
     """Let a new group begin at the end of its topics: what others did before is not its business."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**client_options(bootstrap), group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
         partitions = [TopicPartition(t, p) for t in topics for p in range(BY_NAME[t].partitions)]

@@ -43,5 +43,5 @@ def test_refuses_an_empty_secret(tmp_path: Path) -> None:
     )
     (tmp_path / "a.key").write_text(" \n")
     for name in ("a.key", "b.key"):
-        with pytest.raises(InvalidInput, match="is missing or empty"):
+        with pytest.raises(InvalidInput, match=rf"the secret \S+{name}.*run `slipway init`"):
             settings.secret(name)

@@ -10,6 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 from before import Site
 
+from slipway.kafka_access import client_options
 from slipway.stack.processes import family
 from slipway.topics import BY_NAME
 
@@ -116,7 +117,7 @@ def _cpu_s(pid: int) -> float:
 
 async def messages_in(bootstrap: str, topic: str) -> int:
     """How many lie in a topic from which nothing was deleted yet."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for number in range(BY_NAME[topic].partitions)]

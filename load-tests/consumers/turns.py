@@ -17,6 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from before import ROOT, CannotRun, Site, create_database
 from meter import Meter, Reading, Span, messages_in, span
 
+from slipway.kafka_access import client_options
 from slipway.stack.environment import service_environment
 
 _LOOK_S: Final = 0.1
@@ -116,7 +117,7 @@ async def play(
     }
     total = await messages_in(site.bootstrap, "predictions")
     log = site.home / "logs" / f"load-{contestant.name}-{turn}.log"
-    admin = AIOKafkaAdminClient(bootstrap_servers=site.bootstrap)
+    admin = AIOKafkaAdminClient(**client_options(site.bootstrap))
     await admin.start()
     try:
         with _running(contestant.service, environment, log=log) as service, _profiled(profiler, service, log):

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from ledger_files import Answer
 
 from slipway.envelope import Event, decode
+from slipway.kafka_access import client_options
 from slipway.recently_seen import RecentlySeen
 from slipway.topics import PREDICTIONS
 from slipway.v1.predictions_pb2 import PredictionFailed, PredictionServed, PredictionWithheld
@@ -61,7 +62,7 @@ class Records:
 async def read_topic(bootstrap: str, *, say: Callable[[str], None]) -> Records:
     """Everything, from the beginning to the end of now."""
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=bootstrap, enable_auto_commit=False, max_partition_fetch_bytes=4 * 1024 * 1024
+        **client_options(bootstrap), enable_auto_commit=False, max_partition_fetch_bytes=4 * 1024 * 1024
     )
     await consumer.start()
     records = Records()

@@ -54,7 +54,7 @@ async def build(process: Process, settings: Settings) -> None:
     process.spawn("lag", lag)
     process.spawn("streams", work)
     process.ready_when("streams", lambda: streams.is_ready)
-    await process.enter(RpcServer().serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(RpcServer().serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
 def _streams(settings: Settings, watch_list: WatchList, producer: kafka.Producer) -> Streams:

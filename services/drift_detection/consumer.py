@@ -20,6 +20,7 @@ from services.drift_detection.settings import Settings
 from slipway.envelope import Event, decode
 from slipway.errors import InvalidInput, Unavailable
 from slipway.kafka import CONSUMED, DEAD_LETTERED, RETRIED, Producer
+from slipway.kafka_access import MECHANISM, client_options, parse
 from slipway.kafka_records import dead_letter
 from slipway.recently_seen import RecentlySeen
 from slipway.topics import DRIFT_BLOCKS, LABELS, PREDICTIONS, Topic
@@ -59,7 +60,7 @@ class Streams:
         self._is_started = False
         self._app = faust.App(
             settings.drift_app_id,
-            broker=f"kafka://{settings.kafka_bootstrap}",
+            **_broker(settings.kafka_bootstrap),
             store="memory://",
             datadir=str(settings.state_dir / "faust"),
             web_enabled=False,
@@ -198,7 +199,7 @@ class Streams:
             await asyncio.sleep(_RETRY_S)
 
     async def _existing_topics(self) -> set[str]:
-        admin = AIOKafkaAdminClient(bootstrap_servers=self._bootstrap, request_timeout_ms=5000)
+        admin = AIOKafkaAdminClient(**client_options(self._bootstrap), request_timeout_ms=5000)
         try:
             await admin.start()
             return set(await admin.list_topics())
@@ -207,6 +208,18 @@ class Streams:
             return set()
         finally:
             await admin.close()
+
+
+def _broker(bootstrap: str) -> dict[str, Any]:
+    """What Faust is told of where the broker is and how to get in."""
+    access = parse(bootstrap)
+    broker = ";".join(f"kafka://{server}" for server in access.servers.split(","))
+    if not access.is_secured:
+        return {"broker": broker}
+    credentials = faust.SASLCredentials(
+        username=access.user, password=access.password(), mechanism=MECHANISM, ssl_context=access.tls()
+    )
+    return {"broker": broker, "broker_credentials": credentials}
 
 
 class DurableTable:

@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from slipway.kafka import connect
+from slipway.kafka_access import client_options
 from slipway.kafka_lag import watched_lag
 from slipway.topics import Topic
 
 
 async def follow_lag(bootstrap: str, group: str, sources: Sequence[Topic], *, stop: asyncio.Event) -> None:
     """Keep the lag of a group shown until `stop` is set, without being a member of it."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=group, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**client_options(bootstrap), group_id=group, enable_auto_commit=False)
     await connect(consumer.start)
     try:
         partitions = [TopicPartition(s.name, number) for s in sources for number in range(s.partitions)]

@@ -62,4 +62,4 @@ async def build(process: Process, settings: Settings) -> None:
         FeedbackQueries(SummaryStore(pool)),
         service="slipway.v1.FeedbackQueries",
     )
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))

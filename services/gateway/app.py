@@ -172,7 +172,7 @@ def _feedback_door(
         spool,
         permissions=known.permissions,
         limits=known.limits.limits,
-        token_secret=settings.strong_secret(SECRET_FILE),
+        token_secret=settings.secret(SECRET_FILE).encode(),
     )
     add_routes(process.app, door)
     describe(process.app)
@@ -202,7 +202,7 @@ def _cache(process: Process, settings: Settings, clock: Clock) -> AnswerCache:
         LocalTier(settings.cache_bytes),
         shared,
         clock=clock,
-        secret=settings.strong_secret(SECRET_FILE),
+        secret=settings.secret(SECRET_FILE).encode(),
         stale_s=settings.cache_stale_s,
     )
 
@@ -227,7 +227,7 @@ def _predictions(
         mirror=versions.mirror,
         limits=limits,
         clock=clock,
-        token_secret=settings.strong_secret(SECRET_FILE),
+        token_secret=settings.secret(SECRET_FILE).encode(),
     )
 
 
@@ -275,7 +275,7 @@ async def _serve(
 
 
 async def _listen(process: Process, settings: Settings, *, public: RpcServer, admin: RpcServer) -> None:
-    await process.enter(admin.serving(f"{settings.admin_host}:{settings.admin_port}"))
-    await process.enter(public.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(admin.serving(f"{settings.admin_host}:{settings.admin_port}", tls=settings.mesh_tls))
+    await process.enter(public.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.public_tls))
     if settings.drain_s:
         process.drain_by(Drain(settings, (public, admin)).run)

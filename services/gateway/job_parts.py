@@ -53,7 +53,7 @@ async def add_jobs(
         limits=predictions.limits,
         rules=rules,
         clock=clock,
-        secret=settings.strong_secret(SECRET_FILE),
+        secret=settings.secret(SECRET_FILE).encode(),
     )
     public.add(
         add_AsyncInferenceServicer_to_server,

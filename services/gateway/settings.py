@@ -7,10 +7,10 @@ from slipway.callback_urls import CallbackPolicy, policy_of
 from slipway.errors import InvalidInput
 from slipway.job_terms import LONGEST_TTL_S
 from slipway.settings import ServiceSettings, variable_name
+from slipway.tls import ServerTls
 from slipway.topics import JOB_RESULTS
 
 _MIB: Final = 1024 * 1024
-_SHORTEST_SECRET: Final = 32
 _REDIS_SCHEMES: Final = ("redis://", "rediss://", "unix://")
 _LONGEST_BUDGET_MS: Final = 1000
 _AGE_SPREAD: Final = (
@@ -27,6 +27,11 @@ class Settings(ServiceSettings):
     inference_target: str
     jobs_target: str
     admin_host: str = "127.0.0.1"
+    # TLS of the public ports: certificate, its key unless it is in the same file, and the authority whose
+    # certificates clients must show (empty: none is asked for).
+    tls_cert: str = ""
+    tls_key: str = ""
+    tls_client_ca: str = ""
     probe_port: int = 0  # 0: health, readiness and metrics are on the HTTP port
     drain_s: float = 0.0
     adopt_from: str = ""
@@ -74,6 +79,13 @@ class Settings(ServiceSettings):
             raise InvalidInput(f"SLIPWAY_JOB_TTL_S must be above 0 and at most {LONGEST_TTL_S:.0f}")
         self.callback_policy()  # a list that cannot be read ends the start
 
+    @property
+    def public_tls(self) -> ServerTls | None:
+        """How clients come in."""
+        if not self.tls_cert:
+            return None
+        return ServerTls(cert_file=self.tls_cert, key_file=self.tls_key, client_ca=self.tls_client_ca)
+
     def _check_shares(self) -> None:
         """A share that could never be reached, or a time of 0, would be a setting without effect."""
         for name in ("circuit_failure_share", "max_ejected_share"):
@@ -117,17 +129,3 @@ class Settings(ServiceSettings):
             InvalidInput: An entry cannot be read.
         """
         return policy_of(self.callback_allow, self.callback_private_networks)
-
-    def strong_secret(self, name: str) -> bytes:
-        """A secret file that is long enough to be one.
-
-        Raises:
-            InvalidInput: Missing, empty, or too short.
-        """
-        text = self.secret(name)
-        if len(text) < _SHORTEST_SECRET:
-            raise InvalidInput(
-                f"secret file {self.secrets_dir / name} has {len(text)} characters; "
-                f"{_SHORTEST_SECRET} at least"
-            )
-        return text.encode()

@@ -55,7 +55,7 @@ async def build(process: Process, settings: Settings) -> None:
         rpc.DeskServicer(inference, models),
         service=rpc.DESK,
     )
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
     process.spawn("settle", inference.settle)
     process.ready_when("directory", lambda: inference.is_settled)
     reconciler = Reconciler(

@@ -29,6 +29,7 @@ from slipway.identity.callers import Callers
 from slipway.identity.wiring import add_identity
 from slipway.ids import new_id
 from slipway.job_terms import PRIORITIES
+from slipway.kafka_access import client_options
 from slipway.outbox import Relay
 from slipway.policy.access import open_policies
 from slipway.policy.gate import PolicyGate
@@ -82,7 +83,7 @@ async def build(process: Process, settings: Settings) -> None:
     )
     authenticator, _ = add_identity(process, settings)
     server = _server(desk, authenticator, gate=PolicyGate(open_policies(process, settings)))
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
 def _parts(pool: Pool, settings: Settings, *, relay: Relay) -> _Parts:
@@ -141,7 +142,7 @@ async def _check_topics(settings: Settings) -> None:
     wanted = settings.extra_reply_topics()
     if not wanted:
         return
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.kafka_bootstrap)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka_bootstrap))
     await kafka.connect(admin.start)
     try:
         missing = set(wanted) - set(await admin.list_topics())

@@ -13,7 +13,6 @@ _MIB: Final = 1024 * 1024
 _DAY_S: Final = 24 * 3600.0
 _LARGEST_RESULT_BYTES: Final = 4_000_000  # with what surrounds it, within one gRPC message of 4 MiB
 CALLBACK_KEY_FILE: Final = "callback.key"
-_SHORTEST_KEY: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,10 +79,4 @@ class Settings(ServiceSettings):
         Raises:
             InvalidInput: Missing or too short.
         """
-        text = self.secret(CALLBACK_KEY_FILE)
-        if len(text) < _SHORTEST_KEY:
-            raise InvalidInput(
-                f"secret file {self.secrets_dir / CALLBACK_KEY_FILE} has {len(text)} characters; "
-                f"{_SHORTEST_KEY} at least"
-            )
-        return text.encode()
+        return self.secret(CALLBACK_KEY_FILE).encode()

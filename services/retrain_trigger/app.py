@@ -56,4 +56,4 @@ async def build(process: Process, settings: Settings) -> None:
         RetrainTriggerQueries(store),
         service="slipway.v1.RetrainTriggerQueries",
     )
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))

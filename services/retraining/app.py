@@ -81,7 +81,7 @@ async def build(process: Process, settings: Settings) -> None:
     authenticator, _ = add_identity(process, settings)
     gate = PolicyGate(open_policies(process, settings), find=specs.find_resource)
     server = _server(operations, authenticator, gate=gate)
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
 def _server(operations: Operations, authenticator: Authenticator, *, gate: PolicyGate) -> RpcServer:

@@ -78,7 +78,7 @@ async def build(process: Process, settings: Settings) -> None:
         notices=RolloutNotices(control, notices, key=settings.callback_key()),
         callers=(Callers(authenticator), PolicyGate(policies, find=permissions.find)),
     )
-    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}"))
+    await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
 def _server(control: RolloutControl, *, notices: RolloutNotices, callers: tuple[Any, ...]) -> rpc.RpcServer:

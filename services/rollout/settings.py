@@ -8,7 +8,6 @@ from slipway.errors import InvalidInput
 from slipway.settings import ServiceSettings
 
 CALLBACK_KEY_FILE: Final = "callback.key"
-_SHORTEST_KEY: Final = 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,10 +46,4 @@ class Settings(ServiceSettings):
         Raises:
             InvalidInput: Missing or too short.
         """
-        text = self.secret(CALLBACK_KEY_FILE)
-        if len(text) < _SHORTEST_KEY:
-            raise InvalidInput(
-                f"secret file {self.secrets_dir / CALLBACK_KEY_FILE} has {len(text)} characters; "
-                f"{_SHORTEST_KEY} at least"
-            )
-        return text.encode()
+        return self.secret(CALLBACK_KEY_FILE).encode()

@@ -32,6 +32,11 @@ _MODELS: Final = "Models"
 _STREAMS: Final = "Streams and access"
 
 COMMANDS: Final = {
+    "init": Command(
+        target="slipway.cli.init:init",
+        summary="Make the keys, secrets and certificates of the local stack.",
+        panel=_STACK,
+    ),
     "up": Command(
         target="slipway.cli.stack:up",
         summary="Start the local stack and wait until it is ready.",

@@ -9,7 +9,7 @@ import orjson
 import typer
 from rich.console import Console
 
-from slipway.cli.stack_view import AscentView, StepView, status_table
+from slipway.cli.stack_view import AscentView, StepView, certificates_line, status_table
 from slipway.stack.bring_up import bring_up, choose_parts
 from slipway.stack.lock import exclusive
 from slipway.stack.log_files import follow, last_lines
@@ -18,6 +18,7 @@ from slipway.stack.restart import restart as roll
 from slipway.stack.stack import build_stack
 from slipway.stack.stack_status import stack_status
 from slipway.stack.take_down import delete_state, stop_parts, take_down
+from slipway.stack.trust import check_trust, trust_status
 
 _CONSOLE = Console(highlight=False)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
@@ -39,6 +40,7 @@ def up(parts: Parts = None) -> None:
     """
     started = time.monotonic()
     stack = build_stack()
+    check_trust(stack.layout)
     chosen = choose_parts(stack, parts or ())
     with exclusive(stack.layout, on_wait=_tell_wait), AscentView(chosen, _CONSOLE) as view:
         bring_up(stack, chosen, report=view.report)
@@ -107,13 +109,18 @@ def status(
     if model is not None:
         importlib.import_module("slipway.cli.models").status_model(model, json_out)
         return
-    rows = stack_status(build_stack())
+    stack = build_stack()
+    rows, certificates = stack_status(stack), trust_status(stack.layout)
     if json_out:
-        total = sum(row.memory_bytes for row in rows)
-        report = {"parts": [dataclasses.asdict(row) for row in rows], "memory_bytes": total}
+        report = {
+            "parts": [dataclasses.asdict(row) for row in rows],
+            "memory_bytes": sum(row.memory_bytes for row in rows),
+            "certificates": [dataclasses.asdict(it) for it in certificates],
+        }
         typer.echo(orjson.dumps(report, option=orjson.OPT_INDENT_2))
     else:
         _CONSOLE.print(status_table(rows))
+        _CONSOLE.print(certificates_line(certificates), soft_wrap=True)
 
 
 def logs(

@@ -10,6 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from slipway.stack.certificates import CertificateStatus
 from slipway.stack.part import Part
 from slipway.stack.stack_status import PartStatus
 from slipway.stack.starting import Phase, Progress
@@ -119,6 +120,19 @@ def status_table(rows: Iterable[PartStatus]) -> Table:
             str(row.restarts),
         )
     return table
+
+
+def certificates_line(certificates: Iterable[CertificateStatus]) -> Text:
+    """Until when the stack's certificates hold; says what to do when one ends soon."""
+    due = sorted((it for it in certificates), key=lambda it: it.expires_at)
+    if not due:
+        return Text("no certificates: run `slipway init`", style="bold red")
+    first = due[0]
+    told = f"certificates valid until {first.expires_at:%Y-%m-%d} ({first.days_left} days)"
+    if not first.is_due:
+        return Text(told, style="dim")
+    names = ", ".join(it.name for it in due if it.is_due)
+    return Text(f"{told}: {names}; run `slipway init --renew`", style="bold red")
 
 
 def _duration(seconds: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from aiokafka import AIOKafkaConsumer
 
 from slipway.envelope import Event, decode
+from slipway.kafka_access import client_options
 from slipway.v1.drift_pb2 import DriftDetected, DriftSignal
 from slipway.v1.retraining_pb2 import (
     CandidateBlessed,
@@ -44,7 +45,7 @@ class Journal:
     async def follow(self, bootstrap: str, opened: asyncio.Event, stop: asyncio.Event) -> None:
         """Read until `stop`; `opened` is set when nothing that follows can be missed."""
         consumer = AIOKafkaConsumer(
-            *TOPICS, bootstrap_servers=bootstrap, enable_auto_commit=False, auto_offset_reset="latest"
+            *TOPICS, **client_options(bootstrap), enable_auto_commit=False, auto_offset_reset="latest"
         )
         await asyncio.wait_for(consumer.start(), _DEADLINE_S)
         try:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from slipway.errors import DeadlineExceeded
+from slipway.kafka_access import client_options
 from slipway.topics import SOURCES
 
 _POLL_S: Final = 0.02
@@ -34,8 +35,8 @@ class Pipeline:
     """Measures how far the services are behind."""
 
     def __init__(self, bootstrap: str) -> None:
-        self._admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        self._consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+        self._admin = AIOKafkaAdminClient(**client_options(bootstrap))
+        self._consumer = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
         self._partitions: list[TopicPartition] = []
 
     async def start(self) -> None:
@@ -102,7 +103,7 @@ async def count_records(
         since_ms: Read from this wall time on.
     """
     wanted, seen, doubles = set(known), set[str](), 0
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
     await asyncio.wait_for(consumer.start(), _CALL_DEADLINE_S)
     try:
         ends = await _seek(consumer, topic, since_ms)

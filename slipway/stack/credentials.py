@@ -1,26 +1,31 @@
 """Keys, tokens and passwords of the local stack: made once, readable by the owner alone."""
 
-import os
 import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from slipway.errors import NotFound
 from slipway.models.signing import PRIVATE_FILE, PUBLIC_FILE, Signer
+from slipway.secret_text import secret_text
+from slipway.stack.new_file import write_once
 
 OPERATOR_TOKEN: Final = "operator.token"
 FEEDBACK_TOKEN_KEY: Final = "feedback_token.key"
 API_KEYS_PEPPER: Final = "api_keys.pepper"
 RAY_TOKEN: Final = "ray.token"
 REDIS_PASSWORD: Final = "redis.password"
+REDIS_GATEWAY_PASSWORD: Final = "redis_gateway.password"
 CALLBACK_KEY: Final = "callback.key"
+OPERATOR: Final = "operator"
+"""Whoever runs the stack's commands: Kafka's administrator, and the certificate of the command line."""
+BROKER: Final = "kafka"
 SHARED: Final = (
     OPERATOR_TOKEN,
     FEEDBACK_TOKEN_KEY,
     API_KEYS_PEPPER,
     RAY_TOKEN,
     REDIS_PASSWORD,
+    REDIS_GATEWAY_PASSWORD,
     CALLBACK_KEY,
     PRIVATE_FILE,
 )
@@ -32,15 +37,14 @@ def password_file(role: str) -> str:
     return f"postgres_{role}.password"
 
 
-def make_secrets(directory: Path, *, names: Iterable[str]) -> None:
-    """Write each secret that does not exist yet: 32 random bytes in hex."""
-    for name in names:
-        path = directory / name
-        if path.exists():
-            continue
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_hex(_SIZE_BYTES))
+def kafka_password_file(user: str) -> str:
+    """The name of the secret that holds a Kafka user's password."""
+    return f"kafka_{user}.password"
+
+
+def make_secrets(directory: Path, *, names: Iterable[str]) -> list[str]:
+    """Write each secret that does not exist yet: 32 random bytes in hex; the names of the new ones."""
+    return [name for name in names if write_once(directory / name, _new_secret)]
 
 
 def publish_signing_key(directory: Path) -> None:
@@ -56,10 +60,10 @@ def read_secret(directory: Path, name: str) -> str:
     """The text of one secret.
 
     Raises:
-        NotFound: `slipway up` has not made it, or somebody deleted it.
+        NotFound: `slipway init` has not made it, or somebody deleted it.
     """
-    path = directory / name
-    try:
-        return path.read_text().strip()
-    except OSError as error:
-        raise NotFound(f"cannot read the secret {path}: {error.strerror}; run `slipway up`") from error
+    return secret_text(directory / name)
+
+
+def _new_secret() -> bytes:
+    return secrets.token_hex(_SIZE_BYTES).encode()

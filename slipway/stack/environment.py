@@ -5,12 +5,15 @@ from collections.abc import Mapping
 from typing import Final
 
 from slipway.ports import ports
-from slipway.stack.credentials import password_file, read_secret
+from slipway.stack.certificates import ca_path, certificate_path
+from slipway.stack.credentials import OPERATOR, password_file, read_secret
+from slipway.stack.kafka_provision import kafka_url
 from slipway.stack.layout import Layout, find_layout
 from slipway.stack.ray_head import ray_client_environment
 from slipway.stack.readiness import LOOPBACK
 from slipway.stack.redis_server import redis_url
 from slipway.stack.role_provision import DATABASE, SERVICE_ROLES
+from slipway.tls import Target, unparse_target
 
 SERVICES: Final = (
     "rollout",
@@ -50,6 +53,8 @@ def service_environment(
         "SLIPWAY_INSTANCE": "local",
         "SLIPWAY_GRPC_PORT": str(table[f"{name}_grpc"]),
         "SLIPWAY_HTTP_PORT": str(table[f"{name}_http"]),
+        "SLIPWAY_MESH_CERT": str(certificate_path(layout.certificates, name)),
+        "SLIPWAY_MESH_CA": str(ca_path(layout.certificates)),
     }
     if name == "gateway":
         own |= {
@@ -64,7 +69,7 @@ def service_environment(
         own["SLIPWAY_POSTGRES_DSN"] = _dsn(layout, role=name, port=table["postgres"])
     if name in _USES_RAY:
         own |= ray_client_environment(layout.secrets)
-    return {**_PROCESS, **_shared(layout, table), **own}
+    return {**_PROCESS, **_shared(layout, table, party=name), **own}
 
 
 def _connection_ages(source: Mapping[str, str]) -> dict[str, str]:
@@ -77,7 +82,7 @@ def cli_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables of a command: where everything answers, and no database."""
     layout, table = find_layout(environ), ports(environ)
     return {
-        **_shared(layout, table),
+        **_shared(layout, table, party=OPERATOR),
         "SLIPWAY_STATE_DIR": str(layout.home / "cli"),
         "SLIPWAY_GATEWAY_HTTP_URL": f"http://{LOOPBACK}:{table['gateway_http']}",
         "SLIPWAY_PROMETHEUS_URL": f"http://{LOOPBACK}:{table['prometheus']}",
@@ -90,14 +95,19 @@ def apply_cli_environment() -> None:
         os.environ.setdefault(variable, value)
 
 
-def _shared(layout: Layout, table: Mapping[str, int]) -> dict[str, str]:
-    targets = {
-        f"SLIPWAY_{service.upper()}_TARGET": f"{LOOPBACK}:{table[f'{service}_grpc']}" for service in SERVICES
-    }
+def _shared(layout: Layout, table: Mapping[str, int], *, party: str) -> dict[str, str]:
+    def neighbour(port: str) -> str:
+        address, own = f"{LOOPBACK}:{table[port]}", certificate_path(layout.certificates, party)
+        ca = ca_path(layout.certificates)
+        return unparse_target(Target(address=address, ca_file=str(ca), cert_file=str(own)))
+
+    targets = {f"SLIPWAY_{service.upper()}_TARGET": neighbour(f"{service}_grpc") for service in SERVICES}
     return {
         **targets,
-        "SLIPWAY_GATEWAY_ADMIN_TARGET": f"{LOOPBACK}:{table['gateway_admin']}",
-        "SLIPWAY_KAFKA_BOOTSTRAP": f"{LOOPBACK}:{table['kafka']}",
+        # The gateway's own port is the public one.
+        "SLIPWAY_GATEWAY_TARGET": f"{LOOPBACK}:{table['gateway_grpc']}",
+        "SLIPWAY_GATEWAY_ADMIN_TARGET": neighbour("gateway_admin"),
+        "SLIPWAY_KAFKA_BOOTSTRAP": kafka_url(layout, table, user=party),
         "SLIPWAY_MLFLOW_URL": f"http://{LOOPBACK}:{table['mlflow']}",
         "SLIPWAY_RAY_ADDRESS": f"{LOOPBACK}:{table['ray_gcs']}",
         "SLIPWAY_SECRETS_DIR": str(layout.secrets),

@@ -10,9 +10,13 @@ from string import Template
 from typing import Final
 
 from slipway.errors import Unavailable
+from slipway.stack.certificates import ca_path, certificate_path
+from slipway.stack.credentials import BROKER, OPERATOR, kafka_password_file, read_secret
+from slipway.stack.kafka_provision import kafka_url, provision_access
 from slipway.stack.layout import DEPLOY, Layout
+from slipway.stack.new_file import replace_file
 from slipway.stack.part import Part, Requirement
-from slipway.stack.readiness import LOOPBACK, tcp_open
+from slipway.stack.readiness import tcp_open
 from slipway.stack.topic_provision import provision_topics
 
 NAME: Final = "kafka"
@@ -23,8 +27,14 @@ _HEAP: Final = ("-Xms128m", "-Xmx384m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMem
 _COMPILER: Final = ("-XX:TieredStopAtLevel=1",)
 
 
-def kafka_part(layout: Layout, ports: Mapping[str, int]) -> Part:
-    """The broker, bound to loopback; its topics are provisioned when it answers."""
+def kafka_part(layout: Layout, ports: Mapping[str, int], *, reply_topics: tuple[str, ...] = ()) -> Part:
+    """The broker, bound to loopback; users, permissions and topics are provisioned when it answers.
+
+    Args:
+        layout: The stack's directories.
+        ports: The port table.
+        reply_topics: Topics beside the table's to which the jobs service may write.
+    """
     jars = layout.cache / f"kafka-{VERSION}"
     config = layout.config / "kafka.properties"
     java = Path(shutil.which("java") or "/usr/bin/java")
@@ -36,7 +46,8 @@ def kafka_part(layout: Layout, ports: Mapping[str, int]) -> Part:
             await _format(classpath, config)
 
     async def provision() -> None:
-        await provision_topics(f"{LOOPBACK}:{ports['kafka']}")
+        await provision_access(layout, controller_port=ports["kafka_controller"], reply_topics=reply_topics)
+        await provision_topics(kafka_url(layout, ports, user=OPERATOR))
 
     return Part(
         name=NAME,
@@ -60,13 +71,17 @@ def _logging_options() -> tuple[str, ...]:
 
 def _write_config(target: Path, *, layout: Layout, ports: Mapping[str, int]) -> None:
     template = Template((DEPLOY / "kafka" / "server.properties").read_text())
-    target.write_text(
-        template.substitute(
-            port=ports["kafka"],
-            controller_port=ports["kafka_controller"],
-            data_dir=layout.data(NAME),
-        )
+    text = template.substitute(
+        port=ports["kafka"],
+        controller_port=ports["kafka_controller"],
+        data_dir=layout.data(NAME),
+        broker_user=BROKER,
+        broker_password=read_secret(layout.secrets, kafka_password_file(BROKER)),
+        operator=OPERATOR,
+        certificate=certificate_path(layout.certificates, BROKER),
+        ca=ca_path(layout.certificates),
     )
+    replace_file(target, text.encode(), mode=0o600)
 
 
 async def _format(classpath: tuple[str, ...], config: Path) -> None:

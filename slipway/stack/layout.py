@@ -31,6 +31,11 @@ class Layout:
         return self.home / "secrets"
 
     @property
+    def certificates(self) -> Path:
+        """The authority and the certificates of all parts; private keys are readable by the owner alone."""
+        return self.home / "certificates"
+
+    @property
     def access(self) -> Path:
         """Who may do what, and how much of it: files that operators edit."""
         return self.home / "access"

@@ -10,7 +10,7 @@ from string import Template
 from typing import Final
 
 from slipway.errors import Unavailable
-from slipway.stack.credentials import REDIS_PASSWORD, read_secret
+from slipway.stack.credentials import REDIS_GATEWAY_PASSWORD, REDIS_PASSWORD, read_secret
 from slipway.stack.layout import DEPLOY, Layout
 from slipway.stack.part import Part, Requirement
 from slipway.stack.readiness import LOOPBACK
@@ -51,8 +51,9 @@ def find_binary() -> Path:
 
 
 def redis_url(layout: Layout, ports: Mapping[str, int]) -> str:
-    """Where the cache answers, with its password."""
-    return f"redis://:{read_secret(layout.secrets, REDIS_PASSWORD)}@{LOOPBACK}:{ports[NAME]}/0"
+    """Where the cache answers, with the gateway's user and password: it reaches its own keys alone."""
+    password = read_secret(layout.secrets, REDIS_GATEWAY_PASSWORD)
+    return f"redis://gateway:{password}@{LOOPBACK}:{ports[NAME]}/0"
 
 
 async def answers(layout: Layout, ports: Mapping[str, int]) -> bool:
@@ -81,10 +82,14 @@ async def _ask(port: int, password: str) -> tuple[bytes, bytes]:
         writer.close()
 
 
-def render_config(*, port: int, password: str, data_dir: Path) -> str:
-    """The server's configuration file; it holds the password, so that the command line does not."""
+def render_config(*, port: int, password: str, gateway_password: str, data_dir: Path) -> str:
+    """The server's configuration file; it holds the passwords, so that the command line does not."""
     return Template((DEPLOY / "redis.conf").read_text()).substitute(
-        port=port, password=password, data_dir=data_dir, max_memory_mb=MAX_MEMORY_MB
+        port=port,
+        password=password,
+        gateway_password=gateway_password,
+        data_dir=data_dir,
+        max_memory_mb=MAX_MEMORY_MB,
     )
 
 
@@ -99,7 +104,12 @@ def _account(binary: Path) -> str | None:
 def _prepare(config: Path, *, layout: Layout, port: int, user: str | None) -> None:
     data = layout.data(NAME)
     data.mkdir(mode=0o700, exist_ok=True)
-    text = render_config(port=port, password=read_secret(layout.secrets, REDIS_PASSWORD), data_dir=data)
+    text = render_config(
+        port=port,
+        password=read_secret(layout.secrets, REDIS_PASSWORD),
+        gateway_password=read_secret(layout.secrets, REDIS_GATEWAY_PASSWORD),
+        data_dir=data,
+    )
     config.unlink(missing_ok=True)
     with os.fdopen(os.open(config, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)

@@ -6,18 +6,18 @@ from dataclasses import dataclass
 
 from slipway.errors import NotFound
 from slipway.ports import ports as read_ports
-from slipway.stack.credentials import SHARED, make_secrets, password_file, publish_signing_key
 from slipway.stack.gateway_parts import GATEWAY, gateway_parts, probe_port, worker_names
 from slipway.stack.kafka_broker import kafka_part
 from slipway.stack.layout import Layout, find_layout, make_directories
 from slipway.stack.mlflow_server import mlflow_part
 from slipway.stack.part import Part
-from slipway.stack.postgres_server import ADMIN, postgres_part
+from slipway.stack.postgres_server import postgres_part
 from slipway.stack.prometheus_server import prometheus_part
 from slipway.stack.ray_head import ray_part
 from slipway.stack.redis_server import redis_part
-from slipway.stack.role_provision import ROLES
 from slipway.stack.service_parts import find_services, service_part
+from slipway.stack.trust import initialise
+from slipway.topics import BY_NAME
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +40,14 @@ class Stack:
 
 
 def build_stack(environ: Mapping[str, str] | None = None) -> Stack:
-    """Put the stack together from the environment; makes directories and secrets, starts nothing."""
+    """Put the stack together; makes directories, secrets and certificates where missing, starts nothing."""
     source = dict(os.environ if environ is None else environ)
     layout, ports = find_layout(source), read_ports(source)
     make_directories(layout)
-    make_secrets(layout.secrets, names=(*SHARED, *(password_file(role) for role in (ADMIN, *ROLES))))
-    publish_signing_key(layout.secrets)
+    initialise(layout)
     services = find_services()
     infrastructure = (
-        kafka_part(layout, ports),
+        kafka_part(layout, ports, reply_topics=_reply_topics(source)),
         postgres_part(layout, ports),
         redis_part(layout, ports),
         mlflow_part(layout, ports),
@@ -70,6 +69,11 @@ def _parts_of(
     if service == GATEWAY:
         return gateway_parts(layout, ports=ports, environ=environ)
     return (service_part(service, layout, ports=ports, environ=environ),)
+
+
+def _reply_topics(environ: Mapping[str, str]) -> tuple[str, ...]:
+    names = (name.strip() for name in environ.get("SLIPWAY_REPLY_TOPICS", "").split(","))
+    return tuple(name for name in names if name and name not in BY_NAME)
 
 
 def _scraped(

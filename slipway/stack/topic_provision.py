@@ -9,6 +9,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaConnectionError, KafkaError, for_code
 
 from slipway.errors import Unavailable
+from slipway.kafka_access import client_options, parse
 from slipway.topics import TOPICS, Topic
 
 _DEADLINE_S: Final = 30.0
@@ -31,13 +32,13 @@ async def provision_topics(bootstrap: str, topics: Iterable[Topic] = TOPICS) -> 
                 await admin.close()
     except (KafkaError, TimeoutError) as error:
         raise Unavailable(
-            f"creating topics on {bootstrap} failed: {error!r}; see `slipway logs kafka`"
+            f"creating topics on {parse(bootstrap).servers} failed: {error!r}; see `slipway logs kafka`"
         ) from error
 
 
 async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
     while True:
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="slipway-up")
+        admin = AIOKafkaAdminClient(**client_options(bootstrap), client_id="slipway-up")
         try:
             await admin.start()
         except KafkaConnectionError:

@@ -15,6 +15,7 @@ from slipway import tensors
 from slipway.envelope import Event, Outgoing, decode, encode
 from slipway.ids import new_id
 from slipway.kafka import Producer, producer
+from slipway.kafka_access import client_options
 from slipway.topics import DRIFT_ALARMS, DRIFT_BLOCKS, LABELS, MODEL_SPECS, PREDICTIONS, ROUTES
 from slipway.v1.feedback_pb2 import LabelMatched
 from slipway.v1.predictions_pb2 import PredictionContext, PredictionServed
@@ -172,7 +173,7 @@ async def bench(bootstrap: str, *, topics: Sequence[str] = ()) -> AsyncIterator[
         DRIFT_BLOCKS.name,
         DRIFT_ALARMS.name,
         *topics,
-        bootstrap_servers=bootstrap,
+        **client_options(bootstrap),
         enable_auto_commit=False,
         auto_offset_reset="latest",
     )
@@ -192,7 +193,7 @@ async def bench(bootstrap: str, *, topics: Sequence[str] = ()) -> AsyncIterator[
 
 async def forget(bootstrap: str, model: str) -> None:
     """Take spec and routes back, so that nobody goes on serving a model of a test."""
-    plain = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    plain = AIOKafkaProducer(**client_options(bootstrap))
     await plain.start()
     try:
         for topic in (MODEL_SPECS.name, ROUTES.name):

@@ -21,6 +21,7 @@ from slipway import envelope, tensors, tokens
 from slipway.envelope import Event
 from slipway.errors import InvalidInput
 from slipway.ids import new_id
+from slipway.kafka_access import client_options
 from slipway.rpc import operator_metadata
 from slipway.tokens import Owner
 from slipway.v1.feedback_pb2 import FeedbackReceived, OutcomeMatched, SummarizeFeedbackRequest
@@ -94,7 +95,7 @@ def feedback_service(folder: Path, **settings: str) -> Iterator[ServiceProcess]:
 
 async def publish_specs(bootstrap: str, specs: Mapping[str, str]) -> None:
     """Announce specs as rollout does; an empty text takes one back."""
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
+    producer = AIOKafkaProducer(**client_options(bootstrap))
     await producer.start()
     try:
         for name, text in specs.items():
@@ -240,8 +241,8 @@ async def bench(service: ServiceProcess, model: str) -> AsyncIterator[Bench]:
     environment = service.environment
     bootstrap = environment["SLIPWAY_KAFKA_BOOTSTRAP"]
     folder = Path(environment["SLIPWAY_SECRETS_DIR"])
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap, linger_ms=5, acks="all", enable_idempotence=True)
-    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    producer = AIOKafkaProducer(**client_options(bootstrap), linger_ms=5, acks="all", enable_idempotence=True)
+    reader = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
     await producer.start()
     await reader.start()
     partitions = [TopicPartition("labels", p) for p in range(4)] + [TopicPartition("feedback.dlq", 0)]

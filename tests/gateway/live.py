@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from slipway.envelope import Event, decode, encode
 from slipway.errors import InvalidInput
 from slipway.kafka import producer
+from slipway.kafka_access import client_options
 from slipway.oip import open_inference_pb2 as oip
 from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.profiles import to_proto
@@ -173,7 +174,7 @@ def ends(bootstrap: str, topic: str) -> dict[TopicPartition, int]:
     """Where a topic ends now."""
 
     async def ask() -> dict[TopicPartition, int]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
         await consumer.start()
         try:
             found: dict[TopicPartition, int] = await consumer.end_offsets(_partitions(topic))
@@ -190,7 +191,7 @@ def read_since(
     """The events behind `since`, once they are enough."""
 
     async def read() -> list[Event]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+        consumer = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
         await consumer.start()
         events: list[Event] = []
         try:

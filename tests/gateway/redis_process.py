@@ -29,7 +29,8 @@ class RedisProcess:
 
     def start(self) -> None:
         config = self.folder / "redis.conf"
-        config.write_text(render_config(port=self.port, password=self.password, data_dir=self.folder))
+        passwords = {"password": self.password, "gateway_password": secrets.token_hex(16)}
+        config.write_text(render_config(port=self.port, **passwords, data_dir=self.folder))
         self.process = subprocess.Popen([find_binary(), config], stdout=subprocess.DEVNULL)
         wait_for("redis", self.is_answering)
 

@@ -12,6 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from services.drift_detection.domain.monitor import ModelState
 from services.drift_detection.store import MODEL_STATE
 from slipway.envelope import Outgoing
+from slipway.kafka_access import client_options
 from slipway.topics import DRIFT_BLOCKS, LABELS, PREDICTIONS, dead_letter_topic
 from slipway.v1.drift_pb2 import DriftCleared, DriftDetected, DriftSignal
 from tests.drift_detection.bench import Bench, bench
@@ -55,7 +56,7 @@ def labels(it: Bench, count: int, *, error_every: int) -> list[Outgoing]:
 async def state_of(service: ServiceProcess, model: str) -> ModelState:
     """What the service has written last about a model: the newest value in its changelog."""
     topic = f"{service.environment['SLIPWAY_DRIFT_APP_ID']}-model_states-changelog"
-    consumer = AIOKafkaConsumer(bootstrap_servers=service.bootstrap, enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**client_options(service.bootstrap), enable_auto_commit=False)
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, p) for p in range(DRIFT_BLOCKS.partitions)]
@@ -76,7 +77,7 @@ async def dead_letters(service: ServiceProcess, key: str) -> list[tuple[str, str
     """Topic and reason of what this service set aside under a key."""
     topics = [dead_letter_topic(PREDICTIONS.name), dead_letter_topic(LABELS.name)]
     consumer = AIOKafkaConsumer(
-        *topics, bootstrap_servers=service.bootstrap, enable_auto_commit=False, auto_offset_reset="earliest"
+        *topics, **client_options(service.bootstrap), enable_auto_commit=False, auto_offset_reset="earliest"
     )
     await consumer.start()
     found: list[tuple[str, str]] = []

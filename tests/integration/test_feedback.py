@@ -13,7 +13,12 @@ import pytest
 
 from slipway import tensors
 from slipway.ids import new_id
+from slipway.kafka_access import parse
 from slipway.rpc import operator_metadata
+from slipway.stack.certificates import ca_path
+from slipway.stack.credentials import kafka_password_file
+from slipway.stack.kafka_acls import APPLICATIONS
+from slipway.stack.layout import find_layout
 from slipway.v1.feedback_pb2 import SummarizeFeedbackRequest
 from tests.feedback import bench
 from tests.feedback.bench import BERT, CLASSES, SPEC, Bench
@@ -93,11 +98,13 @@ async def test_json_without_anything_of_ours(it: Bench) -> None:
 
 
 async def test_the_example_for_client_authors_works(it: Bench) -> None:
-    prediction = await it.serve()
+    prediction, stack = await it.serve(), find_layout()
     for says in (("--label", "0"), ("--label", "1"), ("--retract",)):
         program = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", str(EXAMPLE), prediction, it.token(prediction), *says),
-            *("--bootstrap", it.bootstrap),
+            *("--bootstrap", parse(it.bootstrap).servers),
+            *("--password-file", str(stack.secrets / kafka_password_file(APPLICATIONS))),
+            *("--ca-file", str(ca_path(stack.certificates))),
         )
         assert await program.wait() == 0
     assert [brief(e)[2:] for e in await it.labels(3)] == [("0", 1), ("1", 2), ("(retracted)", 3)]

@@ -30,6 +30,7 @@ from slipway.models.signing import PRIVATE_FILE, Maker, Signer, Trust
 from slipway.oip import open_inference_pb2 as oip
 from slipway.oip import open_inference_pb2_grpc as oip_grpc
 from slipway.registry import Artifacts, RegisteredVersion, Registry
+from slipway.tls import parse_target
 from slipway.v1 import inference_pb2, inference_pb2_grpc, rollout_pb2
 from slipway.v1.tensors_pb2 import ReferenceProfile
 from tests.models.corpus import graph_of, ints
@@ -260,7 +261,7 @@ async def test_a_killed_replica_is_replaced(place: Place) -> None:
 async def test_replicas_outlive_a_killed_service(place: Place) -> None:
     await place.route(1, await place.register(_onnx()))
     before = await place.until("1", lambda v: v.state == "READY")
-    service = _listener(os.environ["SLIPWAY_INFERENCE_TARGET"])
+    service = _listener(parse_target(os.environ["SLIPWAY_INFERENCE_TARGET"]).address)
     service.send_signal(signal.SIGKILL)
     await _infer(before.targets[0], place.model, "1")
     await until(lambda: _gone(service))

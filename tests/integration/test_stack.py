@@ -13,11 +13,15 @@ import asyncpg
 import psutil
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, NoPermissionError, ResponseError
 
+from slipway.kafka_access import client_options
 from slipway.ports import ports
 from slipway.stack.bring_up import bring_up, choose_parts
 from slipway.stack.environment import service_environment
 from slipway.stack.layout import REPOSITORY
+from slipway.stack.postgres_server import admin_dsn
 from slipway.stack.processes import find_ours
 from slipway.stack.role_provision import SERVICE_ROLES
 from slipway.stack.stack import Stack, build_stack
@@ -68,7 +72,7 @@ def is_loopback(address: str) -> bool:
 
 
 async def test_every_topic_exists() -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{ports()['kafka']}")
+    admin = AIOKafkaAdminClient(**client_options(os.environ["SLIPWAY_KAFKA_BOOTSTRAP"]))
     await admin.start()
     try:
         assert {topic.name for topic in TOPICS} <= set(await admin.list_topics())
@@ -85,8 +89,53 @@ async def test_a_role_works_in_its_own_schema_and_no_other(role: str) -> None:
             assert not await connection.fetchval("SELECT has_schema_privilege($1, 'USAGE')", other)
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await connection.execute(f"CREATE TABLE {other}.intruder (id int)")
+        readable = await connection.fetch(
+            "SELECT oid::regclass::text FROM pg_class WHERE relkind IN ('r', 'v', 'm', 'p', 'S')"
+            " AND relnamespace::regnamespace::text <> $1 AND relnamespace >= 16384"
+            " AND (has_schema_privilege(relnamespace, 'USAGE') OR has_table_privilege(oid, 'SELECT'))",
+            role,
+        )
+        assert [row[0] for row in readable] == []
+        for database in ("mlflow", "postgres"):
+            assert not await connection.fetchval("SELECT has_database_privilege($1, 'CONNECT')", database)
     finally:
         await connection.close()
+
+
+async def test_every_role_proves_itself_by_scram(stack: Stack) -> None:
+    connection = await asyncpg.connect(admin_dsn(stack.layout, ports()), timeout=5)
+    try:
+        weak = "SELECT rolname FROM pg_authid WHERE rolcanlogin AND rolpassword NOT LIKE 'SCRAM-SHA-256$%'"
+        assert await connection.fetch(weak) == []
+        methods = await connection.fetch("SELECT DISTINCT auth_method FROM pg_hba_file_rules")
+        assert {row[0] for row in methods} == {"scram-sha-256"}
+        assert await connection.fetchval("SHOW unix_socket_directories") == ""
+    finally:
+        await connection.close()
+
+
+async def test_the_gateway_reaches_its_own_keys_of_the_cache_and_nothing_else() -> None:
+    async with Redis.from_url(service_environment("gateway")["SLIPWAY_REDIS_URL"], protocol=2) as client:
+        name = f"slipway:test:{os.getpid()}"
+        await client.set(name, b"mine", ex=10)
+        assert await client.mget([name]) == [b"mine"]
+        assert await client.eval("return redis.call('GET', KEYS[1])", 1, name) == b"mine"
+        for forbidden in (
+            client.get("another"),
+            client.eval("return redis.call('GET', 'another')", 0),
+            client.keys("*"),
+            client.flushall(),
+            client.config_get("requirepass"),
+            client.acl_list(),
+        ):
+            with pytest.raises((NoPermissionError, ResponseError)):
+                await forbidden
+
+
+async def test_the_cache_refuses_whoever_has_no_password() -> None:
+    async with Redis(port=ports()["redis"], protocol=2) as client:
+        with pytest.raises(AuthenticationError):
+            await client.ping()
 
 
 def test_secrets_are_readable_by_the_owner_alone(stack: Stack) -> None:

@@ -19,6 +19,7 @@ from aiokafka import AIOKafkaConsumer
 from slipway import envelope, rpc
 from slipway.ids import new_id
 from slipway.kafka import Producer
+from slipway.kafka_access import client_options
 from slipway.registry import Registry
 from slipway.tensors import to_tensor
 from slipway.v1 import feedback_pb2, retraining_pb2, rollout_pb2
@@ -212,7 +213,7 @@ async def bench(service: ServiceProcess) -> AsyncIterator[Bench]:
     environment = service.environment
     token = (Path(environment["SLIPWAY_SECRETS_DIR"]) / rpc.OPERATOR_TOKEN_FILE).read_text()
     producer = Producer(service.bootstrap)
-    reader = AIOKafkaConsumer("candidates", bootstrap_servers=service.bootstrap, auto_offset_reset="latest")
+    reader = AIOKafkaConsumer("candidates", **client_options(service.bootstrap), auto_offset_reset="latest")
     await producer.start()
     await reader.start()
     await reader.seek_to_end()

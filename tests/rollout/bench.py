@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from slipway import envelope, tensors
 from slipway.ids import new_id
+from slipway.kafka_access import client_options
 from slipway.rpc import operator_metadata
 from slipway.v1 import inference_pb2, inference_pb2_grpc, predictions_pb2, retraining_pb2, rollout_pb2
 from slipway.v1.rollout_pb2_grpc import RolloutControlStub
@@ -262,8 +263,8 @@ async def bench(service: ServiceProcess) -> AsyncIterator[Bench]:
     environment = service.environment
     bootstrap = environment["SLIPWAY_KAFKA_BOOTSTRAP"]
     token = (Path(environment["SLIPWAY_SECRETS_DIR"]) / "operator.token").read_text()
-    producer = AIOKafkaProducer(bootstrap_servers=bootstrap)
-    reader = AIOKafkaConsumer(bootstrap_servers=bootstrap, enable_auto_commit=False)
+    producer = AIOKafkaProducer(**client_options(bootstrap))
+    reader = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
     await producer.start()
     await reader.start()
     partitions = [TopicPartition("rollout_events", p) for p in range(4)]

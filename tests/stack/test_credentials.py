@@ -16,5 +16,5 @@ def test_a_secret_is_made_once_and_readable_by_the_owner_alone(tmp_path: Path) -
 
 
 def test_a_missing_secret_names_its_file(tmp_path: Path) -> None:
-    with pytest.raises(NotFound, match=r"operator\.token: No such file or directory; run `slipway up`"):
+    with pytest.raises(NotFound, match=r"operator\.token: No such file or directory; run `slipway init`"):
         read_secret(tmp_path, "operator.token")

@@ -5,6 +5,7 @@ import pytest
 from slipway.stack.credentials import SHARED, make_secrets, password_file
 from slipway.stack.environment import SERVICES, cli_environment, service_environment
 from slipway.stack.role_provision import ROLES
+from slipway.tls import parse_target
 
 
 @pytest.fixture
@@ -18,7 +19,11 @@ def environ(tmp_path: Path) -> dict[str, str]:
 def test_every_service_finds_every_other(name: str, environ: dict[str, str]) -> None:
     variables = service_environment(name, environ)
     for other in SERVICES:
-        assert variables[f"SLIPWAY_{other.upper()}_TARGET"].startswith("127.0.0.1:")
+        target = parse_target(variables[f"SLIPWAY_{other.upper()}_TARGET"])
+        assert target.address.startswith("127.0.0.1:")
+        # The gateway's is its public port; all others ask for the caller's certificate.
+        assert target.is_encrypted == (other != "gateway")
+        assert target.cert_file.endswith(f"certificates/{name}.pem" if target.is_encrypted else "")
 
 
 def test_a_service_gets_its_own_ports_and_role(environ: dict[str, str]) -> None:
@@ -34,9 +39,9 @@ def test_only_those_who_use_ray_get_its_token(environ: dict[str, str]) -> None:
 
 
 def test_the_gateway_alone_gets_the_shared_cache(environ: dict[str, str]) -> None:
-    password = (Path(environ["SLIPWAY_HOME"]) / "secrets" / "redis.password").read_text()
+    password = (Path(environ["SLIPWAY_HOME"]) / "secrets" / "redis_gateway.password").read_text()
     assert service_environment("gateway", environ)["SLIPWAY_REDIS_URL"] == (
-        f"redis://:{password}@127.0.0.1:16370/0"
+        f"redis://gateway:{password}@127.0.0.1:16370/0"
     )
     assert "SLIPWAY_REDIS_URL" not in service_environment("feedback", environ)
     assert "SLIPWAY_REDIS_URL" not in cli_environment(environ)

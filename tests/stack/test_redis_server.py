@@ -21,7 +21,9 @@ def layout(tmp_path: Path) -> Layout:
 
 
 def test_it_listens_on_loopback_behind_a_password_in_bounded_memory_and_keeps_nothing() -> None:
-    lines = render_config(port=1234, password="geheim", data_dir=Path("/data")).splitlines()
+    lines = render_config(
+        port=1234, password="geheim", gateway_password="g2", data_dir=Path("/data")
+    ).splitlines()
     assert {
         "bind 127.0.0.1",
         "port 1234",

@@ -1,0 +1,100 @@
+"""The running stack gives no secret away, and nothing of it is reached without one."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from slipway.ports import ports
+from slipway.stack.environment import SERVICES
+from slipway.stack.layout import REPOSITORY, Layout, find_layout
+from slipway.stack.processes import find_ours
+from slipway.stack.stack import build_stack
+from slipway.stack.stack_status import stack_status
+from slipway.stack.supervision import Supervision
+
+pytestmark = pytest.mark.integration
+
+DEADLINE_S = 120  # a busy machine is slow, not broken
+
+
+@pytest.fixture(scope="module")
+def layout() -> Layout:
+    stack = build_stack()
+    if not Supervision(stack).is_running():
+        pytest.fail("the stack is not running: start it with `slipway up`")
+    return stack.layout
+
+
+@pytest.fixture(scope="module")
+def secrets(layout: Layout) -> dict[bytes, str]:
+    texts = {path.read_bytes().strip(): path.name for path in layout.secrets.iterdir()}
+    keys = layout.certificates.glob("*.pem")
+    return texts | {body: path.name for path in keys for body in private_key_lines(path)}
+
+
+def private_key_lines(path: Path) -> list[bytes]:
+    found = re.search(rb"BEGIN PRIVATE KEY-----\n(.*?)-----END", path.read_bytes(), re.DOTALL)
+    return found[1].split() if found else []
+
+
+def given_away(secrets: dict[bytes, str], text: bytes) -> set[str]:
+    return {name for secret, name in secrets.items() if secret in text}
+
+
+def test_no_log_holds_a_secret(layout: Layout, secrets: dict[bytes, str]) -> None:
+    logs = [path for path in (*layout.logs.rglob("*"), *layout.sockets.rglob("*.log")) if path.is_file()]
+    assert len(secrets) > 20
+    assert len(logs) > len(SERVICES)
+    assert {path.name: found for path in logs if (found := given_away(secrets, path.read_bytes()))} == {}
+
+
+def test_no_metric_and_no_answer_for_people_holds_a_secret(secrets: dict[bytes, str]) -> None:
+    told = dict(answers_for_people())
+    assert len(told) > len(SERVICES)
+    assert {name: found for name, text in told.items() if (found := given_away(secrets, text))} == {}
+
+
+def answers_for_people() -> Iterator[tuple[str, bytes]]:
+    rows = {row.name: row for row in stack_status(build_stack())}
+    for name, port in ports().items():
+        part = name.removesuffix("_http").removesuffix("_probe")
+        if name.endswith(("_http", "_probe")) and part in rows and rows[part].state == "ready":
+            for path in ("/metrics", "/readyz", "/healthz"):
+                answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE_S)
+                yield f"{name}{path}", answer.content
+    for command in (("status",), ("status", "--json"), ("init",)):
+        done = subprocess.run(
+            [str(REPOSITORY / ".venv" / "bin" / "slipway"), *command],
+            env=dict(os.environ),
+            capture_output=True,
+            timeout=DEADLINE_S,
+        )
+        assert done.returncode == 0, done.stderr
+        yield " ".join(command), done.stdout + done.stderr
+
+
+def test_no_process_title_holds_a_secret(layout: Layout, secrets: dict[bytes, str]) -> None:
+    titles = {}
+    for process in find_ours(layout.home):
+        try:
+            titles[process.pid] = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        except (OSError, psutil.Error):
+            continue  # it ended meanwhile
+    assert len(titles) > 5
+    assert {title: found for title in titles.values() if (found := given_away(secrets, title))} == {}
+
+
+def test_what_holds_a_secret_is_readable_by_its_owner_alone(
+    layout: Layout, secrets: dict[bytes, str]
+) -> None:
+    files = [path for path in (*layout.config.iterdir(), *layout.certificates.iterdir()) if path.is_file()]
+    holding = [path for path in files if given_away(secrets, path.read_bytes())]
+    assert {path.name for path in holding} >= {"kafka.properties", "redis.conf", "supervisord.conf"}
+    assert [path for path in holding if path.stat().st_mode & 0o077] == []
+    assert find_layout().secrets.stat().st_mode & 0o077 == 0
