@@ -15,15 +15,11 @@ from services.feedback.store.summaries import SummaryStore
 from slipway import kafka, postgres, tokens
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
+from slipway.control_port import control_server
 from slipway.envelope import Event
-from slipway.identity.callers import Callers
-from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
-from slipway.policy.access import open_policies
-from slipway.policy.gate import PolicyGate
 from slipway.policy.model_book import ModelBook
 from slipway.process import Process
-from slipway.rpc import RpcServer
 from slipway.v1 import feedback_pb2_grpc
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -35,7 +31,7 @@ async def build(process: Process, settings: Settings) -> None:
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     relay, specs, specs_known, clock = Relay(pool, producer), SpecBook(), asyncio.Event(), SystemClock()
-    policies, models = open_policies(process, settings), ModelBook(specs_known.is_set)
+    models = ModelBook(specs_known.is_set)
 
     def learn(event: Event) -> None:
         specs.apply(event)
@@ -55,8 +51,7 @@ async def build(process: Process, settings: Settings) -> None:
     process.spawn("consumer", consumer.run)
     process.ready_when("specs", specs_known.is_set)
     process.ready_when("consumer", lambda: consumer.is_ready)
-    authenticator, _ = add_identity(process, settings)
-    server = RpcServer(interceptors=(Callers(authenticator), PolicyGate(policies, find=models.find)))
+    server = control_server(process, settings, find=models.find)
     server.add(
         feedback_pb2_grpc.add_FeedbackQueriesServicer_to_server,
         FeedbackQueries(SummaryStore(pool)),

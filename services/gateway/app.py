@@ -189,6 +189,12 @@ def _models(process: Process, known: _Known, *, identity: Identity) -> Models:
     )
 
 
+def _admin_server(settings: Settings, *, known: _Known, identity: Identity) -> RpcServer:
+    server = admin_server(settings, identity, policies=known.permissions.policies)
+    known.limits.serve(server)
+    return server
+
+
 def _public_server(settings: Settings) -> RpcServer:
     return RpcServer(options=public_options(settings), max_calls=MOST_CALLS, is_shared=settings.share_ports)
 
@@ -244,8 +250,7 @@ async def _serve(
 ) -> None:
     """The public port, last: what it needs is there, and at the end it closes first."""
     clock, server = SystemClock(), _public_server(settings)
-    admin = admin_server(settings, identity, policies=known.permissions.policies)
-    known.limits.serve(admin)
+    admin = _admin_server(settings, known=known, identity=identity)
     models = _models(process, known, identity=identity)
     oip = InferenceService(predictions, models, version=version("slipway"))
     intake = FeedbackService(door)

@@ -16,14 +16,11 @@ from services.inference.trials import Trials
 from slipway import topics
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
-from slipway.identity.callers import Callers
-from slipway.identity.wiring import add_identity
+from slipway.control_port import control_server
 from slipway.models.signing import Trust, read_trust
-from slipway.policy.access import open_policies
-from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.registry import Registry
-from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
+from slipway.rpc import OPERATOR_TOKEN_FILE
 from slipway.v1 import inference_pb2_grpc
 
 log = logging.getLogger(__name__)
@@ -42,9 +39,7 @@ async def build(process: Process, settings: Settings) -> None:
         trust=_trust(settings),
         max_files=settings.model_cache_files,
     )
-    authenticator, _ = add_identity(process, settings)
-    callers = Callers(authenticator, also_open=(f"/{rpc.DESK}/",))
-    server = RpcServer(interceptors=(callers, PolicyGate(open_policies(process, settings))))
+    server = control_server(process, settings, also_open=(f"/{rpc.DESK}/",))
     server.add(
         inference_pb2_grpc.add_InferenceDirectoryServicer_to_server,
         rpc.DirectoryServicer(inference),

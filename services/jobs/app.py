@@ -23,19 +23,15 @@ from services.jobs.waiters import Waiters
 from slipway import kafka, postgres
 from slipway.callback_http import callback_http
 from slipway.clock import Clock, SystemClock
+from slipway.control_port import control_server
 from slipway.errors import InvalidInput
-from slipway.identity.authenticator import Authenticator
-from slipway.identity.callers import Callers
-from slipway.identity.wiring import add_identity
 from slipway.ids import new_id
 from slipway.job_terms import PRIORITIES
 from slipway.kafka_access import client_options
 from slipway.outbox import Relay
-from slipway.policy.access import open_policies
-from slipway.policy.gate import PolicyGate
 from slipway.postgres import Pool
 from slipway.process import Process
-from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE, RpcServer
+from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE
 from slipway.v1.jobs_pb2_grpc import add_JobDeskServicer_to_server
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -81,8 +77,9 @@ async def build(process: Process, settings: Settings) -> None:
         clock=parts.clock,
         callback_key=callback_key,
     )
-    authenticator, _ = add_identity(process, settings)
-    server = _server(desk, authenticator, gate=PolicyGate(open_policies(process, settings)))
+    # The largest answer travels inside another message.
+    server = control_server(process, settings, max_message_bytes=2 * MAX_MESSAGE_BYTES)
+    server.add(add_JobDeskServicer_to_server, JobDesk(desk), service="slipway.v1.JobDesk")
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
@@ -122,15 +119,6 @@ async def _spawn_loops(
     process.spawn("callbacks", delivery.run)
     process.spawn("timekeeper", timekeeper.run)
     process.spawn("housekeeping", Housekeeper(tidy, settings=settings, clock=parts.clock).run)
-
-
-def _server(desk: Desk, authenticator: Authenticator, *, gate: PolicyGate) -> RpcServer:
-    server = RpcServer(
-        interceptors=(Callers(authenticator), gate),
-        max_message_bytes=2 * MAX_MESSAGE_BYTES,  # the largest answer travels inside another message
-    )
-    server.add(add_JobDeskServicer_to_server, JobDesk(desk), service="slipway.v1.JobDesk")
-    return server
 
 
 async def _check_topics(settings: Settings) -> None:

@@ -12,15 +12,11 @@ from services.retrain_trigger.store import TriggerStore
 from slipway import kafka, postgres
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
+from slipway.control_port import control_server
 from slipway.envelope import Event
-from slipway.identity.callers import Callers
-from slipway.identity.wiring import add_identity
 from slipway.outbox import Relay
-from slipway.policy.access import open_policies
-from slipway.policy.gate import PolicyGate
 from slipway.policy.model_book import ModelBook
 from slipway.process import Process
-from slipway.rpc import RpcServer
 from slipway.topics import MODEL_SPECS
 from slipway.v1 import retraining_pb2_grpc
 
@@ -32,7 +28,7 @@ async def build(process: Process, settings: Settings) -> None:
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS))
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     relay, policies, specs_known = Relay(pool, producer), PolicyBook(), asyncio.Event()
-    permissions, models = open_policies(process, settings), ModelBook(specs_known.is_set)
+    models = ModelBook(specs_known.is_set)
     store = TriggerStore(pool, kept_decisions=settings.kept_decisions)
 
     def learn(event: Event) -> None:
@@ -49,8 +45,7 @@ async def build(process: Process, settings: Settings) -> None:
     process.spawn("consumer", consumer.run)
     process.ready_when("specs", specs_known.is_set)
     process.ready_when("consumer", lambda: consumer.is_ready)
-    authenticator, _ = add_identity(process, settings)
-    server = RpcServer(interceptors=(Callers(authenticator), PolicyGate(permissions, find=models.find)))
+    server = control_server(process, settings, find=models.find)
     server.add(
         retraining_pb2_grpc.add_RetrainTriggerQueriesServicer_to_server,
         RetrainTriggerQueries(store),

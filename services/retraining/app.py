@@ -24,13 +24,9 @@ from services.retraining.version_files import CodeVersions
 from slipway import kafka, postgres
 from slipway.clock import SystemClock
 from slipway.compacted import read_compacted
-from slipway.identity.authenticator import Authenticator
-from slipway.identity.callers import Callers
-from slipway.identity.wiring import add_identity
+from slipway.control_port import control_server
 from slipway.models.signing import PRIVATE_FILE, Signer
 from slipway.outbox import Relay
-from slipway.policy.access import open_policies
-from slipway.policy.gate import PolicyGate
 from slipway.process import Process
 from slipway.registry import Registry
 from slipway.rpc import RpcServer
@@ -78,14 +74,12 @@ async def build(process: Process, settings: Settings) -> None:
     operations = Operations(
         examples, jobs, specs=specs, desk=desk, board=board, settings=settings, clock=clock
     )
-    authenticator, _ = add_identity(process, settings)
-    gate = PolicyGate(open_policies(process, settings), find=specs.find_resource)
-    server = _server(operations, authenticator, gate=gate)
+    server = _server(process, settings, operations=operations, specs=specs)
     await process.enter(server.serving(f"{settings.host}:{settings.grpc_port}", tls=settings.mesh_tls))
 
 
-def _server(operations: Operations, authenticator: Authenticator, *, gate: PolicyGate) -> RpcServer:
-    server = RpcServer(interceptors=(Callers(authenticator), gate))
+def _server(process: Process, settings: Settings, *, operations: Operations, specs: SpecBook) -> RpcServer:
+    server = control_server(process, settings, find=specs.find_resource)
     server.add(
         retraining_pb2_grpc.add_RetrainingControlServicer_to_server,
         RetrainingControl(operations),
