@@ -56,6 +56,7 @@ class Nursery:
     folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="slipway-nursery-")))
 
     def start(self, name: str, environment: dict[str, str], *, log: Path) -> Child:
+        log.touch()  # whoever looks into it need not wait for the process
         zygote = self.zygotes.get(name) or self._begin(name, environment)
         assert zygote.stdin is not None
         assert zygote.stdout is not None

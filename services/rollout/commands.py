@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 from services.rollout.control import Control, Model, Move
 from services.rollout.domain import gates
-from services.rollout.domain.entrance import WHOLE_PPM
-from services.rollout.domain.log_entry import Version
+from services.rollout.domain.log_entry import WHOLE_PPM, Version
 from services.rollout.domain.look import gates_of
 from services.rollout.domain.promotion import check_promotion, check_rivals
 from services.rollout.domain.state_machine import STEPS, Trigger

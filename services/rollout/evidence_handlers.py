@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import Final, Protocol, TypeVar
+from typing import Final
 
 from services.rollout import metrics
 from services.rollout.control import Control, Model
@@ -23,7 +22,7 @@ from services.rollout.domain.tally import (
     pass_over,
 )
 from services.rollout.evidence_store import MOST_HELD, load_due, load_halves
-from services.rollout.handlers import settle, take_each
+from services.rollout.handlers import of_live, settle, take_each
 from services.rollout.label_records import LabelRecord, learn
 from services.rollout.shadow_records import ShadowAnswers, ShadowRecord
 from services.rollout.store import Fenced
@@ -37,23 +36,14 @@ RIPEN_EVERY_S: Final = 1.0
 _RIPE_AT_ONCE: Final = 2000
 
 
-class _OfModel(Protocol):
-    """A record that says which model it is about."""
-
-    model: str
-
-
-_Record = TypeVar("_Record", bound=_OfModel)
-
-
 async def take_labels(control: Control, records: Sequence[LabelRecord]) -> bool:
     """Count what is learned about requests of live rollouts; returns whether one moved."""
-    return await take_each(control, _of_live(control, records), _take_labels)
+    return await take_each(control, of_live(control, records), _take_labels)
 
 
 async def take_shadows(control: Control, records: Sequence[ShadowRecord]) -> bool:
     """Count what versions in shadow answered; returns whether a rollout moved."""
-    return await take_each(control, _of_live(control, records), _take_shadows)
+    return await take_each(control, of_live(control, records), _take_shadows)
 
 
 async def ripen(control: Control, stop: asyncio.Event) -> None:
@@ -79,14 +69,6 @@ async def _ripen_one(control: Control, name: str) -> None:
     if found.position.is_live and waits and not found.lock.locked():
         async with control.locked(name) as model:
             await settle(control, model, await _ripened(control, model, model.tally))
-
-
-def _of_live(control: Control, records: Sequence[_Record]) -> dict[str, list[_Record]]:
-    by_model: dict[str, list[_Record]] = defaultdict(list)
-    for record in records:
-        if control.is_live(record.model):
-            by_model[record.model].append(record)
-    return by_model
 
 
 async def _take_labels(control: Control, model: Model, records: Sequence[LabelRecord]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from services.rollout import metrics
 from services.rollout.control import Control, Model, Move
@@ -22,7 +22,15 @@ from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.v1.retraining_pb2 import CandidateBlessed, GateScore
 
+
+class _OfModel(Protocol):
+    """A record that says which model it is about."""
+
+    model: str
+
+
 T = TypeVar("T")
+R = TypeVar("R", bound=_OfModel)
 
 CONTROLLER: Final = "rollout"
 AT_ONCE: Final = 8  # as many as there are connections to the database
@@ -107,12 +115,18 @@ async def take_predictions(control: Control, records: Sequence[ArmRecord]) -> bo
 
     Returns whether a rollout moved.
     """
-    by_model: dict[str, list[ArmRecord]] = defaultdict(list)
+    by_model = of_live(control, records)
+    metrics.RECORDS.labels("irrelevant").inc(len(records) - sum(map(len, by_model.values())))
+    return await take_each(control, by_model, _count)
+
+
+def of_live(control: Control, records: Sequence[R]) -> dict[str, list[R]]:
+    """Each model's records, of those with a live rollout."""
+    by_model: dict[str, list[R]] = defaultdict(list)
     for record in records:
         if control.is_live(record.model):
             by_model[record.model].append(record)
-    metrics.RECORDS.labels("irrelevant").inc(len(records) - sum(map(len, by_model.values())))
-    return await take_each(control, by_model, _count)
+    return by_model
 
 
 async def take_each(

@@ -9,15 +9,17 @@ from services.rollout.store import Store
 from slipway.postgres import Connection
 
 _SHOWN_FAILURES: Final = 20
-# One of each model and receiver at a time: who is slow keeps only his own waiting. What is claimed is due
-# again after the lease, so that a process that is killed while it delivers delivers again.
+# One of each model and receiver at a time: who is slow keeps only his own waiting. It is the oldest that has
+# not arrived, due or not, so that notices come in the order of the log also after a failure. What is claimed
+# is due again after the lease, so that a process that is killed while it delivers delivers again.
 _CLAIM: Final = """
     WITH oldest AS (
         SELECT DISTINCT ON (model, url) n, due_at FROM notices
-        WHERE state = 'PENDING' AND due_at <= $1 AND NOT (model || ' ' || url = ANY($3))
+        WHERE state = 'PENDING' AND NOT (model || ' ' || url = ANY($3))
         ORDER BY model, url, n),
     due AS (
-        SELECT n FROM notices WHERE n IN (SELECT n FROM oldest ORDER BY due_at LIMIT $4)
+        SELECT n FROM notices
+        WHERE n IN (SELECT n FROM oldest WHERE due_at <= $1 ORDER BY due_at LIMIT $4)
         AND state = 'PENDING' AND due_at <= $1 FOR UPDATE SKIP LOCKED)
     UPDATE notices SET tries = tries + 1, due_at = $2 FROM due WHERE notices.n = due.n
     RETURNING notices.*

@@ -3,10 +3,10 @@
 import logging
 
 from services.rollout import metrics
-from services.rollout.domain.log_entry import LogEntry
+from services.rollout.domain.log_entry import WHOLE_PPM, LogEntry
 from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import STEPS, State
-from services.rollout.domain.tally import WHOLE_PPM, Tally
+from services.rollout.domain.tally import Tally
 
 log = logging.getLogger(__name__)
 

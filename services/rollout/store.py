@@ -17,7 +17,7 @@ from services.rollout.rows import Candidate, SpecRow, candidate_of, entry_of, sp
 from slipway import outbox
 from slipway.envelope import Outgoing
 from slipway.errors import Conflict, DeadlineExceeded, Unavailable
-from slipway.postgres import Connection, Pool
+from slipway.postgres import FAILURES, Connection, Pool
 
 _DEADLINE_S: Final = 10.0
 # A transaction holds the lease row. Its process may be stopped in the middle (SIGSTOP, a frozen machine):
@@ -237,7 +237,7 @@ class Store:
             raise Conflict(f"somebody else was first: {error.detail or error}") from error
         except TimeoutError as error:
             raise DeadlineExceeded(f"PostgreSQL did not answer within {_DEADLINE_S:g} s") from error
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except FAILURES as error:
             raise Unavailable(f"PostgreSQL failed: {error!r}") from error
 
     connection = _connection  # for the statements of neighbouring modules

@@ -176,6 +176,8 @@ async def test_labels_that_are_too_young_are_held_and_late_ones_count_for_no_arm
 async def test_unequal_label_coverage_is_found(it: Bench) -> None:
     epoch = await canary(it, RULES.format(horizon_s=30))
     messages = [served(it, str(at % 2 + 1), epoch=epoch) for at in range(120)]
+    for message in messages:
+        message.context.served_at.seconds -= 18  # they ripen within twelve seconds
     labels = [labelled(m, is_right=True) for m in messages if m.context.version == "1"]
     await asyncio.gather(*(publish(it, "predictions", message) for message in messages))
     await asyncio.gather(*(publish(it, "labels", label) for label in labels))

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from services.rollout.domain.position import Position
 from slipway.oip import open_inference_pb2 as oip
 from slipway.v1.rollout_pb2 import RolloutCommand, RouteTable
 from tests.gateway.directory_server import DirectoryServer
@@ -21,7 +19,6 @@ from tests.gateway.live import SERVING, Gateway, upstream
 from tests.rollout import bench
 from tests.rollout.bench import Bench
 from tests.rollout.chain import Caller, chain_spec, first_champion, gateway_of, unit
-from tests.rollout.walks import is_served
 from tests.service_process import ServiceProcess, free_port, until
 from tests.small_model import make_onnx
 
@@ -73,7 +70,6 @@ async def test_an_abort_ends_a_canary_that_is_held_for_want_of_traffic(it: Bench
     assert roles((await it.abort()).routes) == ONLY_1
 
 
-@pytest.mark.skipif(not is_served("pause"), reason="nobody can pause yet")
 async def test_an_abort_ends_a_canary_that_is_paused(it: Bench) -> None:
     await canary(it, it.yaml())
     command = RolloutCommand(model=it.model, actor="anna")
@@ -81,7 +77,6 @@ async def test_an_abort_ends_a_canary_that_is_paused(it: Bench) -> None:
     assert roles((await it.abort()).routes) == ONLY_1
 
 
-@pytest.mark.skipif(not is_served("approve"), reason="nobody can approve yet")
 async def test_an_abort_ends_a_canary_that_waits_for_its_approval(it: Bench) -> None:
     status = await canary(it, it.yaml().replace("min_rows: 20}", "min_rows: 20, approval: lead}", 1))
     await it.pass_step(status)
@@ -161,9 +156,6 @@ async def test_a_candidate_that_never_gets_warm_aborts_with_what_its_replicas_sa
     assert roles(status.routes) == ONLY_1
 
 
-@pytest.mark.skipif(
-    "spec_revision" not in {field.name for field in fields(Position)}, reason="no rollout pins its spec yet"
-)
 async def test_a_spec_changed_during_a_rollout_applies_to_the_next_one(it: Bench) -> None:
     status = await canary(it, it.yaml())
     await it.apply(it.yaml().replace("min_rows: 20", "min_rows: 1000000"))

@@ -119,6 +119,15 @@ async def test_a_receiver_that_fails_gets_the_same_notice_again(told: Told) -> N
     assert len({headers["idempotency-key"] for headers, _ in tries}) == 1
 
 
+async def test_a_notice_that_failed_is_not_overtaken_by_the_next(told: Told) -> None:
+    await told.it.apply(told.yaml("url: 'URL/ordered'"))
+    told.hooks.statuses[:] = [500]
+    await told.it.start("1")
+    await told.it.reaches("DONE")
+    ids = [headers["webhook-id"] for headers, _ in await told.got("ordered", count=3)]
+    assert ids == [f"{told.it.model}/{seq}/0" for seq in (1, 1, 2)]
+
+
 async def test_a_slow_receiver_keeps_no_other_model_waiting(told: Told, service: ServiceProcess) -> None:
     released = told.hooks.held[told.path("slow")] = threading.Event()
     try:

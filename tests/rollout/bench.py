@@ -7,7 +7,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from slipway.rpc import operator_metadata
 from slipway.v1 import inference_pb2, inference_pb2_grpc, predictions_pb2, retraining_pb2, rollout_pb2
 from slipway.v1.rollout_pb2_grpc import RolloutControlStub
 from slipway.v1.tensors_pb2 import Payload
+from tests.identity.told import ToldKeys, message_of
 from tests.rollout.empty_registry import empty_registry
 from tests.service_process import ServiceProcess, free_port, own_database, own_service, skip_history, until
 
@@ -37,6 +38,9 @@ rollout:
   warm_deadline_s: {warm_deadline_s}
   deadline_s: {deadline_s}
 """
+
+# Who was killed is back soon.
+_RECONNECT = [(f"grpc.{word}_reconnect_backoff_ms", 100) for word in ("initial", "min", "max")]
 
 
 class Replicas(inference_pb2_grpc.InferenceDirectoryServicer):
@@ -101,7 +105,7 @@ class Bench:
     events: list[rollout_pb2.RolloutEvent] = field(default_factory=list)
     tables: list[rollout_pb2.RouteTable] = field(default_factory=list)
     specs: list[rollout_pb2.ModelSpec] = field(default_factory=list)
-    recorded: int = 0  # predictions in the topic
+    recorded: int = 0  # predictions and copies in the topics
 
     def yaml(self, *, warm_deadline_s: float = 60, deadline_s: float = 60) -> str:
         return SPEC.format(name=self.model, warm_deadline_s=warm_deadline_s, deadline_s=deadline_s)
@@ -124,6 +128,26 @@ class Bench:
         """One of Abort, Rollback, Pause, Resume, Promote, Approve."""
         request = rollout_pb2.RolloutCommand(model=self.model, actor=actor, reason=reason)
         return await self._call(getattr(self.stub, verb), request)
+
+    async def operator(self, role: str) -> Any:
+        """What somebody with this role calls with."""
+        secrets_dir = Path(self.service.environment["SLIPWAY_SECRETS_DIR"])
+        text, told = ToldKeys(secrets_dir).make(f"{role}-{secrets.token_hex(4)}", role)
+        out = message_of(told)
+        await self.producer.send_and_wait(
+            out.topic, out.value, key=out.key.encode(), headers=list(out.headers)
+        )
+        own = operator_metadata(text)
+        await until("the key to be known", lambda: self._is_known(own))
+        return own
+
+    async def _is_known(self, metadata: Any) -> bool:
+        request = rollout_pb2.ListModelsRequest()
+        try:
+            await self.stub.ListModels(request, metadata=metadata, timeout=10, wait_for_ready=True)
+        except grpc.aio.AioRpcError as error:
+            return error.code() is not grpc.StatusCode.UNAUTHENTICATED
+        return True
 
     async def abort(self) -> Any:
         return await self.command("Abort")
@@ -180,21 +204,31 @@ class Bench:
     async def shadow(self, rows: int, *, version: str, epoch: int, code: str = "") -> None:
         """Requests that version 1 answered, each with the record of its copy; `code`: how the copy failed."""
         for at in range(rows):
-            label = str(at % 2)
             context = self._context("1", epoch)
-            served = predictions_pb2.PredictionServed(context=context, payload=_payload(label))
-            copy = predictions_pb2.PredictionShadowed(
-                context=context,
-                version=version,
-                digest=digest_of(version),
-                latency_s=0.01,
-                payload=None if code else _payload(label),
-                served=[label],
-                code=code,
-            )
+            served = predictions_pb2.PredictionServed(context=context, payload=_payload(str(at % 2)))
             await self._publish("predictions", served, key=context.prediction_id)
+            await self._copy(context, version, label=str(at % 2), code=code)
+            self.recorded += 2
+
+    async def copies(self, rows: int, *, version: str, epoch: int, code: str = "") -> None:
+        """Records of copies alone; those of the requests themselves are still on their way."""
+        for at in range(rows):
+            await self._copy(self._context("1", epoch), version, label=str(at % 2), code=code)
             self.recorded += 1
-            await self._publish("shadow_predictions", copy, key=context.prediction_id)
+
+    async def _copy(
+        self, context: predictions_pb2.PredictionContext, version: str, *, label: str, code: str
+    ) -> None:
+        copy = predictions_pb2.PredictionShadowed(
+            context=context,
+            version=version,
+            digest=digest_of(version),
+            latency_s=0.01,
+            payload=None if code else _payload(label),
+            served=[label],
+            code=code,
+        )
+        await self._publish("shadow_predictions", copy, key=context.prediction_id)
 
     async def pass_step(self, status: Any, rows: int = 20) -> None:
         """Traffic of both arms under the present routes."""
@@ -261,38 +295,54 @@ def _payload(label: str) -> Payload:
 async def bench(service: ServiceProcess) -> AsyncIterator[Bench]:
     """Everything around a service that is started with it; its model is taken back at the end."""
     environment = service.environment
-    bootstrap = environment["SLIPWAY_KAFKA_BOOTSTRAP"]
+    target = f"127.0.0.1:{environment['SLIPWAY_GRPC_PORT']}"
     token = (Path(environment["SLIPWAY_SECRETS_DIR"]) / "operator.token").read_text()
-    producer = AIOKafkaProducer(**client_options(bootstrap))
-    reader = AIOKafkaConsumer(**client_options(bootstrap), enable_auto_commit=False)
+    server, replicas = grpc.aio.server(), Replicas()
+    inference_pb2_grpc.add_InferenceDirectoryServicer_to_server(replicas, server)
+    server.add_insecure_port(environment["SLIPWAY_INFERENCE_TARGET"])
+    await server.start()
+    producer = AIOKafkaProducer(**client_options(service.bootstrap))
     await producer.start()
+    try:
+        async with (
+            grpc.aio.insecure_channel(target, options=_RECONNECT) as channel,
+            _own_model(service, producer) as own,
+        ):
+            yield Bench(
+                service=service,
+                replicas=replicas,
+                producer=producer,
+                stub=RolloutControlStub(channel),
+                metadata=operator_metadata(token),
+                **own,
+            )
+    finally:
+        await producer.stop()
+        await server.stop(0)
+
+
+@asynccontextmanager
+async def beside(it: Bench) -> AsyncIterator[Bench]:
+    """The same for one more model."""
+    async with _own_model(it.service, it.producer) as own:
+        yield replace(it, events=[], tables=[], specs=[], recorded=0, **own)
+
+
+@asynccontextmanager
+async def _own_model(service: ServiceProcess, producer: AIOKafkaProducer) -> AsyncIterator[dict[str, Any]]:
+    """A model's name, and who reads for it in Kafka and in the database."""
+    reader = AIOKafkaConsumer(**client_options(service.bootstrap), enable_auto_commit=False)
     await reader.start()
     partitions = [TopicPartition("rollout_events", p) for p in range(4)]
     partitions += [TopicPartition("routes", 0), TopicPartition("model_specs", 0)]
     reader.assign(partitions)
     await reader.seek_to_end(*partitions)
-    database = await asyncpg.connect(environment["SLIPWAY_POSTGRES_DSN"], timeout=10)
-    server, replicas = grpc.aio.server(), Replicas()
-    inference_pb2_grpc.add_InferenceDirectoryServicer_to_server(replicas, server)
-    server.add_insecure_port(environment["SLIPWAY_INFERENCE_TARGET"])
-    await server.start()
+    database = await asyncpg.connect(service.environment["SLIPWAY_POSTGRES_DSN"], timeout=10)
     model = f"rollout-test-{secrets.token_hex(4)}"
     try:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{environment['SLIPWAY_GRPC_PORT']}") as channel:
-            yield Bench(
-                service=service,
-                model=model,
-                replicas=replicas,
-                producer=producer,
-                reader=reader,
-                stub=RolloutControlStub(channel),
-                metadata=operator_metadata(token),
-                database=database,
-            )
+        yield {"model": model, "reader": reader, "database": database}
     finally:
         for topic in ("routes", "model_specs"):
             await producer.send_and_wait(topic, None, key=model.encode())
-        await server.stop(0)
         await database.close()
         await reader.stop()
-        await producer.stop()

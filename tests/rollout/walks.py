@@ -9,43 +9,37 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
+from services.rollout.domain.log_entry import WHOLE_PPM
 from services.rollout.domain.position import START
-from services.rollout.domain.state_machine import IN_PLACE, RESTING, TABLE, State, Trigger
-from services.rollout.rpc import RolloutControl
-from slipway.v1.rollout_pb2_grpc import RolloutControlServicer
+from services.rollout.domain.state_machine import (
+    BEGINNINGS,
+    IN_PLACE,
+    READY_OF,
+    RESTING,
+    STEP_OF,
+    TABLE,
+    State,
+    Trigger,
+)
 from tests.rollout.rollouts import History
 
 Row = tuple[State, Trigger]
 
-WHOLE_PPM: Final = 1_000_000
-VERBS: Final = ("pause", "resume", "promote", "approve")  # triggers that are a verb of the same name
-# By their names, since a table may have no such rows: the kind of the step that a trigger enters.
-KIND_OF: Final = {
-    "ready": "canary",
-    "step_passed": "canary",
-    "ready_shadow": "shadow",
-    "step_shadow": "shadow",
-    "ready_ab": "ab",
-    "step_ab": "ab",
-}
+VERBS: Final = (Trigger.PAUSE, Trigger.RESUME, Trigger.PROMOTE, Trigger.APPROVE)  # each a verb of that name
+# The kind of the step that a trigger enters.
+KIND_OF: Final = {trigger: state.lower() for ways in (READY_OF, STEP_OF) for state, trigger in ways.items()}
 # What a pause stops.
-_UPWARD: Final = frozenset({*KIND_OF, "ready_full", "ready_first", "steps_passed", "baked"})
+_UPWARD: Final = frozenset(
+    {*KIND_OF, Trigger.READY_FULL, Trigger.READY_FIRST, Trigger.STEPS_PASSED, Trigger.BAKED}
+)
 # Where harm and deadlines have a step to themselves: nothing was counted before, and no clock runs twice.
-_FRESH: Final = frozenset({"start", "restore", "ready", "ready_shadow", "ready_ab", "ready_full"})
-_NEVER: Final[frozenset[tuple[str, str]]] = frozenset(
+_FRESH: Final = frozenset({*BEGINNINGS, *READY_OF.values(), Trigger.READY_FULL})
+_NEVER: Final = frozenset(
     {
         (State.IDLE, Trigger.RECONCILE),  # a model without a log has no routes to compare
         (State.DONE, Trigger.RESTORE),  # who is done has its predecessor warm, or has none
         (State.ROLLED_BACK, Trigger.ROLLBACK),  # the way back has used the warm one up
-        ("CANARY", "step_shadow"),  # a spec has its shadow steps before users are answered
-    }
-)
-_CAUSED: Final = frozenset(
-    {
-        *KIND_OF,
-        *("start", "restore", "restored", "ready_first", "ready_full", "warm_failed"),
-        *("steps_passed", "baked", "no_winner", "guard_failed", "deadline"),
-        *("abort", "rollback", "reconcile"),
+        (State.CANARY, Trigger.STEP_SHADOW),  # a spec has its shadow steps before users are answered
     }
 )
 
@@ -65,16 +59,9 @@ class Stop:
 Walk = tuple[Stop, ...]
 
 
-def is_served(verb: str) -> bool:
-    """Whether the service answers the RPC of this name."""
-    name = verb.capitalize()
-    return getattr(RolloutControl, name, None) is not getattr(RolloutControlServicer, name)
-
-
 def unreachable(row: Row) -> bool:
-    """Rows that no model comes to, verbs that nobody serves yet, and signatures: they need a named role."""
-    _, trigger = row
-    return row in _NEVER or trigger == "approve" or (trigger in VERBS and not is_served(trigger))
+    """Rows that no model comes to."""
+    return row in _NEVER
 
 
 def find_walks(*, longest: int = 12) -> list[Walk]:
@@ -133,6 +120,7 @@ def _place(triggers: tuple[Trigger, ...]) -> object:
         min(2, len(it.previous)),
         it.is_restore,
         bool(it.paused_by),
+        bool(it.approved_by),
     )
     return it.state, has, _last_move(triggers), _has_canary(triggers)
 
@@ -151,16 +139,16 @@ def _is_possible(history: History, triggers: tuple[Trigger, ...], trigger: Trigg
     """What the handlers, the clock and the records allow, beside the table."""
     it = history.position
     row = (it.state, trigger)
-    if row not in TABLE or unreachable(row) or (trigger not in _CAUSED and trigger not in VERBS):
+    if row not in TABLE or unreachable(row):
         return False
     is_warm = it.champion is not None and not it.is_restore and not it.paused_by
-    by_name: dict[str, bool] = {
+    conditions: dict[Trigger, bool] = {
         Trigger.RECONCILE: it != START,
         Trigger.READY: is_warm,
-        "ready_shadow": is_warm,
-        "ready_ab": is_warm,
-        "step_shadow": not it.paused_by and not _has_canary(triggers),
-        "no_winner": not it.paused_by and _last_move(triggers) in ("ready_ab", "step_ab"),
+        Trigger.READY_SHADOW: is_warm,
+        Trigger.READY_AB: is_warm,
+        Trigger.STEP_SHADOW: not it.paused_by and not _has_canary(triggers),
+        Trigger.NO_WINNER: not it.paused_by and _last_move(triggers) in (Trigger.READY_AB, Trigger.STEP_AB),
         Trigger.READY_FULL: is_warm,
         Trigger.READY_FIRST: it.champion is None and not it.paused_by,
         Trigger.RESTORED: it.is_restore and not it.paused_by,
@@ -168,10 +156,11 @@ def _is_possible(history: History, triggers: tuple[Trigger, ...], trigger: Trigg
         Trigger.ROLLBACK: it.state not in RESTING or it.standby is not None,
         Trigger.PAUSE: not it.paused_by,
         Trigger.RESUME: bool(it.paused_by),
+        Trigger.APPROVE: not it.approved_by and not it.paused_by,
         Trigger.DEADLINE: not it.paused_by and _last_move(triggers) in _FRESH,
         Trigger.GUARD_FAILED: _last_move(triggers) in _FRESH,
     }
-    return by_name.get(trigger, not (trigger in _UPWARD and it.paused_by))
+    return conditions.get(trigger, not (trigger in _UPWARD and it.paused_by))
 
 
 @cache

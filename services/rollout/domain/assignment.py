@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
 
+from services.rollout.domain.log_entry import WHOLE_PPM
 from services.rollout.domain.position import Draw, Position
-
-WHOLE_PPM: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

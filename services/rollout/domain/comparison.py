@@ -53,7 +53,9 @@ def add_served(
     comparison: Comparison, seen: Observation, draw: Assignment, *, policy: Policy, step: int
 ) -> Comparison:
     """Add an answered request that chance had sent to one of the arms."""
-    ratio, units = _assigned(comparison, seen.unit, draw) if draw.is_present else _as_it_is(comparison)
+    ratio, units = comparison.ratio, comparison.units
+    if draw.is_present:
+        ratio, units = _assigned(comparison, seen.unit, draw)
     coverage = comparison.coverage
     if draw.is_rival:
         counted = replace(comparison, ratio=ratio, units=units)
@@ -67,7 +69,7 @@ def add_served(
             ratio=ratio,
             units=units,
             coverage=coverage,
-            slow=_line(comparison.slow, seen) if draws_line else comparison.slow,
+            slow=slow_line.observe(comparison.slow, seen.latency_s) if draws_line else comparison.slow,
             arms=comparison.arms,
             arm_units=comparison.arm_units,
         )
@@ -127,10 +129,6 @@ def close_cohorts(comparison: Comparison, *, now_s: float) -> Comparison:
     return comparison if coverage is comparison.coverage else replace(comparison, coverage=coverage)
 
 
-def _as_it_is(comparison: Comparison) -> tuple[SampleRatio | None, UnitCap]:
-    return comparison.ratio, comparison.units
-
-
 def _assigned(comparison: Comparison, unit: str, draw: Assignment) -> tuple[SampleRatio, UnitCap]:
     """Each unit is drawn once, so it counts once."""
     ratio = comparison.ratio or sample_ratio.begin(draw.shares)
@@ -164,10 +162,6 @@ def _measured(comparison: Comparison, seen: Observation, draw: Assignment, polic
 def _measurement(value: float, unit: str, draw: Assignment) -> Measurement:
     share = draw.share_beside_champion(0)
     return Measurement(value=value, is_canary=draw.is_canary, share=share, unit=unit)
-
-
-def _line(slow: SlowLine, seen: Observation) -> SlowLine:
-    return slow_line.observe(slow, seen.latency_s)
 
 
 def _question(policy: Policy, step: int, *, is_present: bool) -> Question | None:

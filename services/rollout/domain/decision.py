@@ -3,10 +3,10 @@
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from services.rollout.domain.entrance import WHOLE_PPM, entrance
+from services.rollout.domain.entrance import entrance
 from services.rollout.domain.explanation import summary
 from services.rollout.domain.gates import closed_by
-from services.rollout.domain.log_entry import Version
+from services.rollout.domain.log_entry import WHOLE_PPM, Version
 from services.rollout.domain.look import Look, gates_of, look, windows_of
 from services.rollout.domain.moment import Moment
 from services.rollout.domain.observation import Observation

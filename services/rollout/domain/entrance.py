@@ -1,12 +1,10 @@
 """How a version enters a step: who answers what from then on."""
 
 from dataclasses import dataclass
-from typing import Final
 
+from services.rollout.domain.log_entry import WHOLE_PPM
 from services.rollout.domain.state_machine import State
 from slipway.spec_sections import Rollout
-
-WHOLE_PPM: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

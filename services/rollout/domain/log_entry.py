@@ -1,9 +1,11 @@
 """One line of the append-only log from which everything else follows."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from services.rollout.domain.state_machine import State, Trigger
+
+WHOLE_PPM: Final = 1_000_000  # all requests
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,13 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
-from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.log_entry import WHOLE_PPM, LogEntry, Version
 from services.rollout.domain.position import Position, fold
 from services.rollout.domain.state_machine import State
-
-WHOLE_PPM: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

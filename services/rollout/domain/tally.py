@@ -14,6 +14,7 @@ from services.rollout.domain.comparison import NO_COMPARISON, Comparison
 from services.rollout.domain.evidence_table import EvidenceTable
 from services.rollout.domain.history import NO_HISTORY, History
 from services.rollout.domain.label_coverage import Coverage
+from services.rollout.domain.log_entry import WHOLE_PPM
 from services.rollout.domain.observation import Observation
 from services.rollout.domain.policy import Policy
 from services.rollout.domain.position import Position
@@ -21,7 +22,6 @@ from services.rollout.domain.sample_ratio import SampleRatio
 from services.rollout.domain.shadow import NO_SHADOW, ShadowSeen, ShadowTally
 from services.rollout.domain.state_machine import State
 
-WHOLE_PPM: Final = 1_000_000
 # At 100 % there is no arm beside to compare with. Up to this share of failures is taken for noise:
 # 3 failures of the first 3 reach an e-value of 20.
 TOLERATED_BAD_SHARE: Final = 0.05

@@ -1,4 +1,5 @@
-from services.rollout.domain.entrance import WHOLE_PPM, entrance, to_ppm
+from services.rollout.domain.entrance import entrance, to_ppm
+from services.rollout.domain.log_entry import WHOLE_PPM
 from services.rollout.domain.state_machine import State
 from slipway.spec_sections import Rollout, Step
 

@@ -2,8 +2,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from services.rollout.domain.log_entry import WHOLE_PPM
 from services.rollout.domain.position import START
-from services.rollout.domain.route_table import WHOLE_PPM, fold_routes, routes_of
+from services.rollout.domain.route_table import fold_routes, routes_of
 from services.rollout.domain.state_machine import (
     LIVE,
     RESTING,
