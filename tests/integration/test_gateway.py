@@ -337,7 +337,7 @@ def test_a_rotated_key_ends_with_its_overlap_and_others_are_told_of_all(gateway:
         try:
             callers[0].infer()
         except grpc.RpcError as error:
-            return "has expired" in error.details()
+            return "has expired" in str(error.details())
         return False
 
     wait_for("the old key to expire", has_ended)
