@@ -12,7 +12,7 @@ from slipway.errors import Overloaded
 from slipway.identity.caller import Caller
 from slipway.ids import new_id
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
-from slipway.v1.jobs_pb2 import TrustedInferRequest
+from slipway.v1.jobs_pb2 import Submitter, TrustedInferRequest
 
 
 class Aborted(Exception):
@@ -77,3 +77,17 @@ async def test_a_gateway_that_knows_no_models_yet_ends_no_job() -> None:
     with pytest.raises(Aborted):
         await infer(pipeline, REQUEST, ["specs and routes"], context)
     assert (context.code, pipeline.asked) == (grpc.StatusCode.UNAVAILABLE, [])
+
+
+async def test_a_job_is_answered_with_the_roles_of_its_submitter_and_recorded_as_his() -> None:
+    pipeline = Pipeline()
+    service = TrustedInferenceService(cast(Predictions, pipeline), not_ready=list)
+    submitter = Submitter(roles=["app", "labeler"], method="jwt", credential_id="issuer#1")
+    message = TrustedInferRequest(
+        tenant="t", principal="p", prediction_id=new_id(), request=REQUEST, submitter=submitter
+    )
+    context: Any = Context()
+    await service.Infer(message, context)
+    who = pipeline.asked[0][0]
+    assert (who.tenant, who.principal) == ("t", "p")
+    assert (who.roles, who.method, who.credential_id) == (("app", "labeler"), "jwt", "issuer#1")

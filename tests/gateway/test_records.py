@@ -99,6 +99,7 @@ def test_a_record_says_all_there_is_to_say(spool: Spool, rows: int, unit: str, c
         about.prediction_id,
     )
     assert (context.prediction_id, context.tenant, context.principal) == (about.prediction_id, "t", "anna")
+    assert (context.auth_method, context.credential_id) == ("api_key", "k")
     assert (context.model, context.version, context.digest, context.arm) == ("m", "3", "d" * 64, "canary")
     assert (context.route_epoch, context.unit, context.business_key) == (7, unit, "order-1")
     assert (context.request_id, context.rows, context.latency_s) == ("r", rows, 0.5)
@@ -175,3 +176,15 @@ def test_a_record_tells_whether_the_caller_chose_the_version(spool: Spool, is_pi
         records.failed(about, code="INTERNAL", message="", now_s=NOW_S, latency_s=0.1),
     ]
     assert [read_back(data, spool).message.context.pinned for data in packed] == [is_pinned] * 2
+
+
+def test_each_credential_of_a_caller_stands_in_its_own_records(spool: Spool) -> None:
+    first = prediction(1)
+    other = replace(first, caller=replace(first.caller, method="jwt", credential_id="issuer#1"))
+    packed = [records.served(it, outputs(1), now_s=NOW_S, latency_s=0.5) for it in (first, other, first)]
+    contexts = [read_back(it, spool).message.context for it in packed]
+    assert [(c.auth_method, c.credential_id) for c in contexts] == [
+        ("api_key", "k"),
+        ("jwt", "issuer#1"),
+        ("api_key", "k"),
+    ]
