@@ -80,6 +80,11 @@ COMMANDS: Final = {
     "keys": Command(
         target="slipway.cli.keys:app", summary="Create, list and revoke API keys.", panel=_STREAMS
     ),
+    "policy": Command(
+        target="slipway.cli.policy:app",
+        summary="Check, test, explain and show who may do what.",
+        panel=_STREAMS,
+    ),
     "operators": Command(
         target="slipway.cli.operators:app",
         summary="Add, list and revoke operators with roles.",
