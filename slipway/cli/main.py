@@ -92,6 +92,11 @@ COMMANDS: Final = {
         summary="Show limits and what is left of them; check a file of limits.",
         panel=_STREAMS,
     ),
+    "policy": Command(
+        target="slipway.cli.policy:app",
+        summary="Check, test, explain and show who may do what.",
+        panel=_STREAMS,
+    ),
 }
 _EPILOG: Final = "Examples:  slipway up  ·  slipway status  ·  slipway logs gateway -f  ·  slipway down"
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from slipway.cli.stack_view import AscentView, StepView, certificates_line, status_table
 from slipway.stack.bring_up import bring_up, choose_parts
@@ -121,6 +122,8 @@ def status(
     else:
         _CONSOLE.print(status_table(rows))
         _CONSOLE.print(certificates_line(certificates), soft_wrap=True)
+        if problem := importlib.import_module("slipway.cli.policy").problem_of_stack():
+            _CONSOLE.print(f"[bold red]not in force, the last good ones stay:[/] {escape(problem)}")
 
 
 def logs(

@@ -13,6 +13,11 @@ from google.protobuf import descriptor_pool
 
 from slipway.errors import InvalidInput
 
+ACTIONS: Final = (
+    *("infer", "job", "feedback", "explain", "review", "read", "apply", "register", "train", "rollout"),
+    *("rollback", "approve", "keys", "limits", "audit", "policy", "internal"),
+)
+
 
 class By(StrEnum):
     """How the resource is found that the action is done to."""

@@ -29,12 +29,14 @@ class Rule:
         file: Where it stands.
         line: Its first line there.
         label: Its annotation @id; empty where it has none.
+        effect: permit or forbid.
         text: As it was written.
     """
 
     file: str
     line: int
     label: str
+    effect: str
     text: str
 
     def __str__(self) -> str:
@@ -87,8 +89,8 @@ def read_rules(files: Files) -> Rules:
     rules, problems = [], []
     for file, text in texts.items():
         for line, chunk in split(text):
-            label, problem = _check(chunk)
-            rules.append(Rule(file=file, line=line, label=label, text=chunk))
+            label, effect, problem = _check(chunk)
+            rules.append(Rule(file=file, line=line, label=label, effect=effect, text=chunk))
             if problem:
                 problems.append(f"{file} line {line}: {problem}")
     if problems:
@@ -130,18 +132,22 @@ def _texts(files: Files) -> Iterator[tuple[str, str]]:
             raise InvalidInput(f"{path}: not UTF-8: {error}") from error
 
 
-def _check(chunk: str) -> tuple[str, str]:
-    """A policy's label, and what is wrong with it."""
+def _check(chunk: str) -> tuple[str, str, str]:
+    """A policy's label and effect, and what is wrong with it."""
     try:
         parsed = json.loads(cedarpy.policies_to_json_str(chunk))
     except ValueError as error:
-        return "", _short(str(error))
+        return "", "", _short(str(error))
     if parsed["templates"]:
-        return "", "a template (?principal, ?resource) is without effect: name who and what is meant"
+        return "", "", "a template (?principal, ?resource) is without effect: name who and what is meant"
     (policy,) = parsed["staticPolicies"].values()
     label = str((policy.get("annotations") or {}).get("id") or "")
     errors = cedarpy.validate_policies(chunk, schema()).errors
-    return label, _short("; ".join(e.error.removeprefix("for policy `policy0`, ") for e in errors))
+    return (
+        label,
+        str(policy["effect"]),
+        _short("; ".join(e.error.removeprefix("for policy `policy0`, ") for e in errors)),
+    )
 
 
 def _short(problem: str) -> str:

@@ -96,7 +96,11 @@ async def test_the_stacks_own_token_may_speak_for_somebody(office: Office) -> No
 
 async def test_an_applications_key_commands_nothing(office: Office) -> None:
     _, own = await office.add("app")
-    assert await office.answer_of(own) is grpc.StatusCode.PERMISSION_DENIED
+    await office.it.apply()
+    command = rollout_pb2.RolloutCommand(model=office.it.model, reason="curiosity")
+    with pytest.raises(grpc.aio.AioRpcError, match="would allow it") as refusal:
+        await office.control.Abort(command, metadata=own, timeout=10)
+    assert refusal.value.code() is grpc.StatusCode.PERMISSION_DENIED
 
 
 async def test_a_key_outlasts_a_restart_and_opens_nothing_once_it_is_revoked(
@@ -130,3 +134,17 @@ async def test_an_approval_without_the_role_is_refused_with_those_who_could(offi
     await office.control.Approve(request, metadata=own, timeout=10)
     events = (await office.it.status()).events
     assert [event.actor for event in events if event.trigger == "approve"] == [name]
+
+
+async def test_who_started_a_version_does_not_approve_it(office: Office) -> None:
+    await office.it.promote_first()
+    await office.it.apply(office.it.yaml().replace("min_rows: 20}, {", "min_rows: 0, approval: owner}, {", 1))
+    _, starter = await office.add("owner", "operator")
+    request = rollout_pb2.StartRolloutRequest(model=office.it.model, version="2", digest=digest_of("2"))
+    await office.control.StartRollout(request, metadata=starter, timeout=10)
+    await office.it.reaches("CANARY")
+    command = rollout_pb2.RolloutCommand(model=office.it.model)
+    for verb in (office.control.Approve, office.control.Promote):
+        with pytest.raises(grpc.aio.AioRpcError, match="forbidden by separation-of-duties") as refusal:
+            await verb(command, metadata=starter, timeout=10)
+        assert refusal.value.code() is grpc.StatusCode.PERMISSION_DENIED

@@ -8,6 +8,7 @@ from services.rollout import commands
 from services.rollout.control import Model, Move
 from services.rollout.domain.moment import Moment
 from services.rollout.domain.policy import of_spec
+from services.rollout.domain.promotion import skipped_approvals
 from services.rollout.domain.state_machine import Trigger
 from services.rollout.rows import Candidate, SpecRow
 from slipway import spec
@@ -107,3 +108,18 @@ async def test_rivals_without_an_ab_step_are_refused_before_anything_starts() ->
     with pytest.raises(InvalidInput, match="the spec has none"):
         await commands.start_rollout(control, candidate)  # type: ignore[arg-type]
     assert control.moves == []
+
+
+def test_a_promotion_stands_for_the_approvals_that_it_goes_past_and_outside_of_steps_for_none() -> None:
+    policy = FakeControl(canary_at(5)).model.policy
+    assert skipped_approvals(canary_at(5).position, policy) == {"owner"}
+    assert skipped_approvals(History().promote(1).position, policy) == frozenset()
+
+
+async def test_what_was_permitted_for_one_version_does_not_hold_for_another() -> None:
+    control = FakeControl(canary_at(5))
+    for command in (commands.approve, commands.promote):
+        with pytest.raises(Conflict, match="no longer on its way"):
+            await _run(command, control, roles=("owner",), subject=NAMES[3])
+    subject = control.model.position.subject
+    assert await _run(commands.approve, control, roles=("owner",), subject=subject) == [Trigger.APPROVE]
