@@ -74,6 +74,7 @@ async def test_a_key_of_ones_own_is_he_and_nobody_once_it_is_revoked(known: Any)
     assert await who(channel, *operator_metadata("stack")) == ["operator", "admin"]
 
 
+@pytest.mark.parametrize("authorization", ["", "stack", "Basic stack", "Bearer stac", "Bearer stackk"])
 async def test_nobody_else_comes_in(known: Any, authorization: str) -> None:
     assert await refused(who(known[1], ("authorization", authorization))) is grpc.StatusCode.UNAUTHENTICATED
 

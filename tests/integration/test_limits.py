@@ -24,6 +24,7 @@ from services.gateway.limits.usage import Usage
 from slipway.clock import SystemClock
 from slipway.errors import Overloaded, SlipwayError
 from tests.gateway.limits.stand_in import ANNA, limits_of
+from tests.gateway.live import wait_for
 from tests.gateway.redis_process import RedisProcess, redis_process
 from tests.service_process import own_database, until
 
@@ -112,10 +113,10 @@ async def test_200_parallel_spenders_use_all_of_a_budget_and_no_more(redis: Redi
     limit = 2000
     gateways = [One(BUDGET % limit, redis.url) for _ in range(2)]
     async with running(*gateways):
+        await until("each knows of the other", lambda: _true(all(g.state.gateways == 2 for g in gateways)))
         spent = await spend_all(gateways, SPENDERS)
     bound = gateways[0].limits.rules.limits[0].lease * len(gateways)
     assert limit * 0.99 <= spent <= limit + bound
-    assert spent == limit  # nobody was killed, so not even the bound was needed
 
 
 async def test_200_parallel_spenders_keep_a_rate(redis: RedisProcess) -> None:
@@ -155,22 +156,30 @@ def _spend_until_killed(url: str, count: "multiprocessing.sharedctypes.Synchroni
     asyncio.run(work())
 
 
-async def test_a_killed_spender_costs_at_most_its_lease_and_blocks_nothing(redis: RedisProcess) -> None:
-    limit = 3000
-    context = multiprocessing.get_context("spawn")
+@pytest.fixture
+def killed(redis: RedisProcess) -> int:
+    """What a gateway had spent when SIGKILL came."""
+    # Forked, not spawned: it begins at once, and is killed before it ends.
+    context = multiprocessing.get_context("fork")
     count = context.Value("i", 0)
     process = context.Process(target=_spend_until_killed, args=(redis.url, count))
     process.start()
-    await until("it spends", lambda: _true(count.value > 300))
+    wait_for("it spends", lambda: count.value > 300)
     process.kill()
     process.join()
+    return int(count.value)
+
+
+async def test_a_killed_spender_costs_at_most_its_lease_and_blocks_nothing(
+    redis: RedisProcess, killed: int
+) -> None:
+    limit = 3000
     gateway = One(BUDGET % limit, redis.url)
     async with running(gateway):
         spent = await spend_all([gateway], SPENDERS)
     lease = gateway.limits.rules.limits[0].lease
-    total = spent + count.value
-    # The last few may have been counted by the store and not yet by the killed process.
-    assert limit - 2 * lease <= total <= limit + lease
+    # One request may have been counted by the store and not yet by the killed process.
+    assert limit - 1 <= killed + spent <= limit + lease
 
 
 async def _true(value: bool) -> bool:

@@ -106,7 +106,7 @@ class Leasing:
         for account in list(self._live):
             if account.is_idle:
                 del self._live[account]
-            elif now_s - account.asked_s >= _TELL_S and account not in self._strange:
+            elif now_s - account.asked_s >= _TELL_S and not account.is_asked:
                 self._due[account] = None
 
     async def _lease(self, accounts: list[LeasedAccount]) -> None:

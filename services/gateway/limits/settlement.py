@@ -22,7 +22,8 @@ MIGRATIONS: Final = Path(__file__).parents[1] / "migrations"
 _FLUSH_S: Final = 1.0
 _DEADLINE_S: Final = 5.0
 _MOST_ROWS: Final = 1000
-_TOGETHER: Final = 20  # flushes before old rows are looked for, at the most once a day
+# Thirteen months, so that a month can be held against that of a year ago.
+_FORGET: Final = "DELETE FROM usage WHERE day < current_date - 400"
 _COLUMNS: Final[dict[Unit, str]] = {
     "requests": "requests",
     "rows": "rows",
@@ -61,6 +62,7 @@ class Settlement:
             try:
                 async with pool(self._dsn, migrations=MIGRATIONS, max_size=2) as connections:
                     self._pool = connections
+                    await connections.execute(_FORGET)
                     await self._write_until(stop)
             except FAILURES as error:
                 log.warning("PostgreSQL refused the usage: %r", error)

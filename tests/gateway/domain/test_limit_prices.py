@@ -3,9 +3,7 @@ from slipway.limits_file import Prices, PriceTable
 
 
 def test_a_request_costs_what_its_parts_cost() -> None:
-    costs = costs_of(
-        PriceTable(per_request=0.1, per_row=0.01, per_compute_second=2, per_1000_tokens=0.5, models={})
-    )
+    costs = costs_of(PriceTable(per_request=0.1, per_row=0.01, per_compute_second=2, per_1000_tokens=0.5))
     assert costs.has_any
     assert costs.micros("m", rows=3, tokens=200, compute_s=0.5) == 100_000 + 30_000 + 1_000_000 + 100_000
     assert costs.micros("m", rows=0, tokens=0, compute_s=1e-9) == 100_001
