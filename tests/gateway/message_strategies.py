@@ -47,9 +47,9 @@ def _values(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
 
 
 def _single(field: FieldDescriptor, depth: int) -> st.SearchStrategy[Any]:
-    if field.cpp_type == _F.CPPTYPE_MESSAGE:
+    if field.message_type is not None:
         return messages(field.message_type, depth + 1)
-    if field.cpp_type == _F.CPPTYPE_ENUM:
+    if field.enum_type is not None:
         return st.sampled_from([value.number for value in field.enum_type.values])
     if field.cpp_type == _F.CPPTYPE_STRING:
         return st.binary(max_size=40) if field.type == _F.TYPE_BYTES else _TEXTS

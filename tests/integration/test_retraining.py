@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -10,8 +11,9 @@ import pytest
 
 from slipway import spec as model_spec
 from slipway.errors import NotFound
+from slipway.models.signing import PRIVATE_FILE, Signer, Trust
 from slipway.onnx_model import OnnxModel
-from slipway.registry import CANDIDATE
+from slipway.registry import CANDIDATE, SIGNATURE_FILE
 from slipway.v1 import feedback_pb2, retraining_pb2
 from tests.retraining import bench
 from tests.retraining.bench import GOOD, SPEC, Bench, parquet, rows
@@ -84,9 +86,16 @@ async def check_papers(it: Bench, version: Any, *, dataset_id: str) -> None:
             it.registry.load_file(version, "model_card.md").decode(),
             it.registry.load_profile(version),
             it.registry.load_onnx(version, digest=version.digest),
+            it.registry.load_file(version, SIGNATURE_FILE),
         )
 
-    manifest, calibration, card, profile, onnx = await asyncio.to_thread(load)
+    manifest, calibration, card, profile, onnx, envelope = await asyncio.to_thread(load)
+    secret = await asyncio.to_thread(
+        Path(it.service.environment["SLIPWAY_SECRETS_DIR"], PRIVATE_FILE).read_text
+    )
+    signed = Trust([Signer(secret).public]).verify(envelope, model=it.model, digest=version.digest)
+    assert signed.files.keys() == {"manifest.json", "calibration.json", "model_card.md", "profile.pb"}
+    assert (signed.made_by, signed.origin) == (manifest["request"]["actor"], "trained")
     trained = manifest["data"]["training"]
     assert trained["datasets"] == {f"dataset:{dataset_id}": trained["rows"]}
     assert len(trained["sha256"]) == 64
