@@ -4,6 +4,7 @@ There a certificate is enough: no user has to exist before the first one can be 
 for passwords; the one here is as Kafka's protocol guide has it.
 """
 
+import asyncio
 import hashlib
 import secrets
 import ssl
@@ -12,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from aiokafka.conn import AIOKafkaConnection, create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import (
     CreateAclsRequest_v1,
@@ -42,6 +43,7 @@ _SCRAM_SHA_512: Final = 2
 # The broker's least: the passwords are 256 random bits, so that guessing them is hopeless at any count.
 _ITERATIONS: Final = 4096
 _SALT_BYTES: Final = 32
+_CLOSE_S: Final = 5.0
 
 
 class AlterUserScramCredentialsResponse(Response):  # type: ignore[misc]  # noqa: D101
@@ -105,11 +107,12 @@ async def controller(host: str, port: int, *, tls: ssl.SSLContext) -> AsyncItera
     Raises:
         OSError: It is away, or refuses the certificate.
     """
-    connection = await create_conn(host, port, security_protocol="SSL", ssl_context=tls)
+    connection = AIOKafkaConnection(host, port, security_protocol="SSL", ssl_context=tls)
     try:
+        await connection.connect()
         yield connection
     finally:
-        connection.close()
+        await asyncio.wait({connection.close()}, timeout=_CLOSE_S)
 
 
 async def set_passwords(connection: AIOKafkaConnection, passwords: Mapping[str, str]) -> None:

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     GroupAuthorizationFailedError,
     KafkaError,
@@ -55,11 +55,12 @@ async def connect(layout: Layout, port: str, **way: object) -> None:
     context = ssl.create_default_context(cafile=ca_path(layout.certificates))
     given = {"security_protocol": "SASL_SSL", "sasl_mechanism": MECHANISM, "ssl_context": context, **way}
     async with asyncio.timeout(DEADLINE_S):
-        connection = await create_conn("127.0.0.1", ports()[port], request_timeout_ms=3000, **given)
+        connection = AIOKafkaConnection("127.0.0.1", ports()[port], request_timeout_ms=10_000, **given)
         try:
+            await connection.connect()
             await connection.send(ListGroupsRequest())
         finally:
-            connection.close()
+            await asyncio.wait({connection.close()}, timeout=DEADLINE_S)
 
 
 async def test_a_client_without_credentials_is_refused(layout: Layout) -> None:

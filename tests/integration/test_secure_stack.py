@@ -6,17 +6,22 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import grpc
 import psutil
 import pytest
 import requests
 
+from slipway.oip.open_inference_pb2 import ServerLiveRequest
+from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.ports import ports
+from slipway.stack.certificates import ca_path, certificate_path
 from slipway.stack.environment import SERVICES
 from slipway.stack.layout import REPOSITORY, Layout, find_layout
 from slipway.stack.processes import find_ours
 from slipway.stack.stack import build_stack
 from slipway.stack.stack_status import stack_status
 from slipway.stack.supervision import Supervision
+from tests.service_process import free_port, own_database, own_service
 
 pytestmark = pytest.mark.integration
 
@@ -98,3 +103,37 @@ def test_what_holds_a_secret_is_readable_by_its_owner_alone(
     assert {path.name for path in holding} >= {"kafka.properties", "redis.conf", "supervisord.conf"}
     assert [path for path in holding if path.stat().st_mode & 0o077] == []
     assert find_layout().secrets.stat().st_mode & 0o077 == 0
+
+
+def test_a_gateway_with_a_certificate_speaks_tls_alone(layout: Layout, tmp_path: Path) -> None:
+    ca, admin, probe = str(ca_path(layout.certificates)), free_port(), free_port()
+    with (
+        own_database("gateway") as dsn,
+        own_service(
+            "gateway",
+            tmp_path / "gateway",
+            SLIPWAY_POSTGRES_DSN=dsn,
+            SLIPWAY_ADMIN_PORT=str(admin),
+            SLIPWAY_PROBE_PORT=str(probe),
+            SLIPWAY_TLS_CERT=str(certificate_path(layout.certificates, "gateway")),
+            SLIPWAY_HOST="0.0.0.0",
+        ) as service,
+    ):
+        service.start()
+        service.wait_ready()
+        grpc_port, http_port = (service.environment[f"SLIPWAY_{kind}_PORT"] for kind in ("GRPC", "HTTP"))
+        alive = requests.get(f"https://127.0.0.1:{http_port}/v2/health/live", verify=ca, timeout=DEADLINE_S)
+        assert alive.status_code == 200
+        with pytest.raises(requests.RequestException):
+            requests.get(f"http://127.0.0.1:{http_port}/v2/health/live", timeout=DEADLINE_S)
+        trusted = grpc.ssl_channel_credentials(Path(ca).read_bytes())
+        with grpc.secure_channel(f"127.0.0.1:{grpc_port}", trusted) as channel:
+            assert GRPCInferenceServiceStub(channel).ServerLive(ServerLiveRequest(), timeout=DEADLINE_S).live
+        assert service.process is not None
+        listening = psutil.Process(service.process.pid).net_connections("tcp")
+        outside = {
+            c.laddr.port
+            for c in listening
+            if c.status == psutil.CONN_LISTEN and not c.laddr.ip.endswith("127.0.0.1")
+        }
+        assert outside == {int(grpc_port), int(http_port)}
