@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,11 +17,13 @@ from tests.gateway.message_strategies import messages
 
 ROOT = Path(__file__).resolve().parents[2]
 FUZZ = ROOT / "load-tests" / "fuzz"
+REQUEST: Any = ModelInferRequest.DESCRIPTOR
+ANSWER: Any = ModelInferResponse.DESCRIPTOR
 MANY = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @MANY
-@given(messages(ModelInferRequest.DESCRIPTOR))
+@given(messages(REQUEST))
 def test_any_request_that_a_client_can_build_is_read_or_refused(message: ModelInferRequest) -> None:
     try:
         call = wire.read_call(message.SerializeToString())
@@ -30,7 +33,7 @@ def test_any_request_that_a_client_can_build_is_read_or_refused(message: ModelIn
 
 
 @MANY
-@given(messages(ModelInferResponse.DESCRIPTOR))
+@given(messages(ANSWER))
 def test_any_answer_that_a_server_can_build_is_read_or_refused(message: ModelInferResponse) -> None:
     try:
         answer = wire.read_answer(message.SerializeToString())

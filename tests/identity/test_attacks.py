@@ -9,6 +9,7 @@ import grpc
 import pytest
 
 from services.gateway.handlers.models import Models
+from services.gateway.permissions import Permissions
 from services.gateway.rest import Rest
 from slipway import rpc
 from slipway.clock import ManualClock
@@ -17,6 +18,7 @@ from slipway.identity.authenticator import Authenticator
 from slipway.identity.callers import Callers
 from slipway.identity.json_web_tokens import MAX_CHARACTERS
 from slipway.identity.key_book import KeyBook
+from slipway.policy.access import builtin_policies
 from slipway.rpc import RpcServer
 from slipway.v1 import rollout_pb2, rollout_pb2_grpc
 from tests.gateway import rest_stand_in
@@ -131,7 +133,7 @@ def authenticator(tmp_path: Path) -> Authenticator:
 @pytest.fixture
 async def by_grpc(authenticator: Authenticator) -> AsyncIterator[Any]:
     """Asks with a credential; returns whether it came in."""
-    server = RpcServer(interceptors=(Callers(authenticator, authorize=lambda _method, _who: None),))
+    server = RpcServer(interceptors=(Callers(authenticator),))
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server, WhoAmI(), service="slipway.v1.RolloutControl"
     )
@@ -154,7 +156,14 @@ async def by_grpc(authenticator: Authenticator) -> AsyncIterator[Any]:
 async def by_rest(authenticator: Authenticator) -> AsyncIterator[Any]:
     """The same over /v2; the model is the key's tenant's."""
     it = rest_stand_in.behind()
-    models = Models(rest_stand_in.catalog(), _NOBODY, authenticator=authenticator, not_ready=list)
+    catalog = rest_stand_in.catalog()
+    models = Models(
+        catalog,
+        _NOBODY,
+        authenticator=authenticator,
+        permissions=Permissions(builtin_policies(), catalog),
+        not_ready=list,
+    )
     it.front.mount("v2", Rest(it.predictions, models, jobs=it.jobs, version="1"))  # type: ignore[arg-type]
     async with rest_stand_in.near(it) as client:
 

@@ -115,7 +115,7 @@ class WhoAmI(rollout_pb2_grpc.RolloutControlServicer):
 async def test_a_caller_over_tls_is_known_by_his_certificate(tmp_path: Path, authority: Authority) -> None:
     server_pem, server_key = authority.issue(dns=["localhost"])
     anna_pem, anna_key = authority.issue(uris=["spiffe://acme/admin"])
-    callers = Callers(known(tmp_path), authorize=lambda _method, _who: None)
+    callers = Callers(known(tmp_path))
     server = RpcServer(interceptors=(callers,))
     server.add(
         rollout_pb2_grpc.add_RolloutControlServicer_to_server, WhoAmI(), service="slipway.v1.RolloutControl"

@@ -138,7 +138,7 @@ async def test_a_method_that_is_not_listed_is_refused_before_its_handler() -> No
         invocation_metadata: Any = None
 
     none, details = ANY, Details()
-    refusal = await PolicyGate(none).intercept_service(handler, details)  # type: ignore[arg-type]
+    refusal = await PolicyGate(none).intercept_service(handler, details)
     context = Context()
     await refusal.unary_unary(None, context)
     assert context.code is grpc.StatusCode.PERMISSION_DENIED
