@@ -20,6 +20,9 @@ from slipway.v1.tensors_pb2 import ReferenceProfile
 
 MODEL_FILE: Final = "model.onnx"
 PROFILE_FILE: Final = "profile.pb"
+INPUT_PROFILE_FILE: Final = "input_profile.pb"
+MANIFEST_FILE: Final = "manifest.json"
+INPUT_PROFILE_DIGEST: Final = "input_profile_sha256"  # in the manifest
 CARD_FILE: Final = "model_card.md"
 DIGEST_TAG: Final = "slipway.digest"
 TENANT_TAG: Final = "slipway.tenant"
@@ -38,6 +41,7 @@ class Artifacts:
     profile: ReferenceProfile
     documents: Mapping[str, Any]
     model_card: str
+    input_profile: bytes = b""  # empty: the version has none; its digest stands in the manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +55,7 @@ class RegisteredVersion:
 
 
 def digest_of(onnx: bytes) -> str:
-    """SHA-256 of the model's bytes, hex."""
+    """SHA-256 of a model's bytes, or of another file's, hex."""
     return hashlib.sha256(onnx).hexdigest()
 
 
@@ -158,6 +162,27 @@ class Registry:
         """The reference profile of the version's training data."""
         return ReferenceProfile.FromString(self.load_file(version, PROFILE_FILE))
 
+    def load_input_profile(self, version: RegisteredVersion) -> bytes:
+        """The version's input profile, serialized; empty where it was registered without one.
+
+        Raises:
+            NotFound: The manifest names one, and it is not there.
+            InvalidInput: It is not the one that the manifest names.
+        """
+        try:
+            wanted = str(self.load_document(version, MANIFEST_FILE).get(INPUT_PROFILE_DIGEST, ""))
+        except NotFound:
+            return b""
+        if not wanted:
+            return b""
+        stored = self.load_file(version, INPUT_PROFILE_FILE)
+        if digest_of(stored) != wanted:
+            raise InvalidInput(
+                f"{version.model} version {version.version}: the stored {INPUT_PROFILE_FILE} hashes to "
+                f"{digest_of(stored)}, not to the manifest's {wanted}; register the version anew"
+            )
+        return stored
+
     def load_document(self, version: RegisteredVersion, name: str) -> Any:
         """One of the JSON documents, e.g. `manifest.json`."""
         return orjson.loads(self.load_file(version, name))
@@ -219,6 +244,8 @@ class Registry:
 def _files(artifacts: Artifacts) -> dict[str, bytes]:
     as_json = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
     files = {name: orjson.dumps(document, option=as_json) for name, document in artifacts.documents.items()}
+    if artifacts.input_profile:
+        files[INPUT_PROFILE_FILE] = artifacts.input_profile
     return files | {
         MODEL_FILE: artifacts.onnx,
         PROFILE_FILE: artifacts.profile.SerializeToString(),

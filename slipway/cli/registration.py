@@ -1,6 +1,7 @@
 """`slipway register`: a model out of a user's own notebook becomes a version, and is rolled out."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -16,7 +17,19 @@ from slipway.registry import RegisteredVersion, Registry
 from slipway.v1 import rollout_pb2
 
 _TALK: Final = Console(stderr=True, highlight=False)
+HeldOutFile = Annotated[
+    Path | None,
+    typer.Option("--held-out", help="Parquet or CSV with rows it was not trained on, and their truth."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    onnx: Path
+    sample: Path
+    held_out: Path | None
+    target: str  # column with the truth
 
 
 def register(
@@ -26,6 +39,7 @@ def register(
     target: Annotated[
         str, typer.Option("--target", help="Column with the truth; else the spec's label.")
     ] = "",
+    held_out: HeldOutFile = None,
     version_note: Annotated[str, typer.Option("--version-note", help="What is new about it.")] = "",
     no_rollout: Annotated[bool, typer.Option("--no-rollout", help="Only register it.")] = False,
     no_follow: Annotated[
@@ -35,8 +49,9 @@ def register(
 ) -> None:
     """Check an ONNX model against its spec, register it with its profile, and roll it out.
 
-    The sample gives the reference profile by which drift is judged later, and is scored where it has the
-    truth. It needs a column per feature of the spec.
+    The sample gives the reference profile by which drift is judged later, and the input profile by which
+    rows unlike it are known; it is scored where it has the truth. It needs a column per feature of the
+    spec. Rows held out of the training, with the truth, calibrate the confidence of its answers.
 
     Examples:
 
@@ -44,12 +59,13 @@ def register(
 
         slipway register cancer model.onnx --sample train.csv.gz --target diagnosis --no-rollout
 
+        slipway register cancer model.onnx --sample train.parquet --held-out test.parquet
+
         slipway register cancer model.onnx --sample train.csv.gz --no-follow && slipway rollout watch cancer
     """
     until = "REGISTERED" if no_rollout else "STARTED" if no_follow else "SERVES"
-    work = _register(
-        model, onnx, sample=sample, target=target, note=version_note, until=until, json_out=json_out
-    )
+    files = _Files(onnx=onnx, sample=sample, held_out=held_out, target=target)
+    work = _register(model, files, note=version_note, until=until, json_out=json_out)
     try:
         asyncio.run(work)
     except KeyboardInterrupt:
@@ -57,19 +73,23 @@ def register(
         raise typer.Exit(130) from None
 
 
-async def _register(
-    model: str, onnx: Path, *, sample: Path, target: str, note: str, until: str, json_out: bool
-) -> None:
+async def _register(model: str, files: _Files, *, note: str, until: str, json_out: bool) -> None:
     plane = ControlPlane()
     status = await plane.status(model)
     examined = examine(
         model_spec.parse(status.spec.yaml),
-        _read_bytes(onnx),
-        sample=read_sample(sample),
-        target=target,
-        about={"onnx_file": onnx.name, "sample_file": sample.name, "note": note, "registered_by": ACTOR},
+        _read_bytes(files.onnx),
+        sample=read_sample(files.sample),
+        target=files.target,
+        held_out=None if files.held_out is None else read_sample(files.held_out),
+        about={
+            "onnx_file": files.onnx.name,
+            "sample_file": files.sample.name,
+            "note": note,
+            "registered_by": ACTOR,
+        },
     )
-    _TALK.print(f"{onnx.name} fits the spec; {examined.summary}")
+    _TALK.print(f"{files.onnx.name} fits the spec; {examined.summary}")
     registered = await asyncio.to_thread(_store, plane, examined, model=model, tenant=status.spec.tenant)
     _TALK.print(f"registered as version [bold]{registered.version}[/], digest {registered.digest[:12]}")
     if until != "REGISTERED":

@@ -16,6 +16,7 @@ Texts = Sequence[Any]  # a sequence of texts, or an array of them, for each cate
 MAX_CATEGORIES: Final = 256  # kept of one feature, the commonest; all others are as one that was never seen
 _LEAST_SPREAD: Final = 0.02  # of a column, beside the columns' typical one: a constant is not infinitely sure
 _BENDS: Final = (0.5, 0.05)  # quantiles of the sizes at which the bend may begin
+_SKEWED: Final = 0.5  # below it a law passes for symmetric (Bulmer, Principles of statistics, 1979, page 63)
 _STRONGEST: Final = 10.0  # or so far below the least of them that all are on the logarithm
 _FAR: Final = 1e4  # standard deviations: beyond it only the fact counts
 
@@ -95,13 +96,16 @@ def _bent(bend: Doubles, numbers: NDArray[Any]) -> NDArray[Any]:
 
 
 def _bend(values: Doubles) -> float:
-    """The bend under which the values are least skewed."""
+    """The bend under which skewed values are least skewed; 0 where they are not skewed."""
     sizes = np.abs(values[values != 0])
-    if not len(sizes):
+    if not len(sizes) or abs(_skewness(values)) < _SKEWED:
         return 0.0
-    candidates = (0.0, *(1 / np.quantile(sizes, quantile) for quantile in _BENDS), _STRONGEST / sizes.min())
-    skews = [abs(_skewness(np.arcsinh(values * bend) if bend else values)) for bend in candidates]
-    return float(candidates[int(np.argmin(skews))])
+    candidates = [1 / np.quantile(sizes, quantile) for quantile in _BENDS]
+    if values.min() * values.max() > 0:  # of one sign: nothing is torn apart around 0
+        candidates.append(_STRONGEST / sizes.min())
+    skews = [abs(_skewness(np.arcsinh(values * bend))) for bend in candidates]
+    best = int(np.argmin(skews))
+    return float(candidates[best]) if skews[best] < abs(_skewness(values)) else 0.0
 
 
 def _skewness(values: Doubles) -> float:
