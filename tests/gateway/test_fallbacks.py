@@ -86,7 +86,7 @@ def model(*fallback: str) -> Model:
     route = Route(model="m", epoch=7, salt="", arms=(CHAMPION, STANDBY))
     coder = coder_of(contract, [])
     forms = {arm.version: RecordForm(contract, arm, epoch=7, coder=coder) for arm in route.arms}
-    return Model(name="m", tenant="default", contract=contract, route=route, forms=forms)
+    return Model(name="m", tenant="default", contract=contract, route=route, forms=forms, guards={})
 
 
 def prediction(of: Model) -> Prediction:
