@@ -109,3 +109,19 @@ def _error(response: requests.Response, path: str, content: bytes) -> SlipwayErr
         code, message = str(response.status_code), content[:200].decode("utf-8", "replace")
     fallback = NotFound if response.status_code == requests.codes.not_found else Unavailable
     return _ERRORS.get(code, fallback)(f"registry: {path.split('?')[0]}: {message} ({code})")
+
+
+def quoted(text: str) -> str:
+    """A text inside MLflow's single quotes, which know no escape.
+
+    Raises:
+        InvalidInput: It has a quote in it.
+    """
+    if "'" in text:
+        raise InvalidInput(f"registry: {text!r} contains a quote")
+    return text
+
+
+def pairs(texts: Mapping[str, str]) -> list[dict[str, str]]:
+    """Tags or parameters as MLflow lists them."""
+    return [{"key": key, "value": value} for key, value in texts.items()]

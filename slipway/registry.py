@@ -15,13 +15,16 @@ from typing import Any, Final
 import orjson
 
 from slipway.errors import Conflict, InvalidInput, NotFound
-from slipway.mlflow_rest import MlflowRest
+from slipway.mlflow_rest import MlflowRest, pairs, quoted
 from slipway.models.formats import MAX_MODEL_BYTES
 from slipway.models.signing import Maker
 from slipway.v1.tensors_pb2 import ReferenceProfile
 
 MODEL_FILE: Final = "model.onnx"
 PROFILE_FILE: Final = "profile.pb"
+INPUT_PROFILE_FILE: Final = "input_profile.pb"
+MANIFEST_FILE: Final = "manifest.json"
+INPUT_PROFILE_DIGEST: Final = "input_profile_sha256"  # in the manifest
 CARD_FILE: Final = "model_card.md"
 SIGNATURE_FILE: Final = "signature.json"
 DIGEST_TAG: Final = "slipway.digest"
@@ -42,6 +45,7 @@ class Artifacts:
     profile: ReferenceProfile
     documents: Mapping[str, Any]
     model_card: str
+    input_profile: bytes = b""  # empty: the version has none; its digest stands in the manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +59,7 @@ class RegisteredVersion:
 
 
 def digest_of(onnx: bytes) -> str:
-    """SHA-256 of the model's bytes, hex."""
+    """SHA-256 of a model's bytes, or of another file's, hex."""
     return hashlib.sha256(onnx).hexdigest()
 
 
@@ -97,7 +101,7 @@ class Registry:
                 "name": model,
                 "source": root,
                 "run_id": run_id,
-                "tags": _pairs({**tags, DIGEST_TAG: digest, TENANT_TAG: tenant}),
+                "tags": pairs({**tags, DIGEST_TAG: digest, TENANT_TAG: tenant}),
             },
         )
         self._mlflow.post(
@@ -120,7 +124,7 @@ class Registry:
         Raises:
             NotFound: None does.
         """
-        query = f"name = '{_quoted(model)}' AND tag.`{tag}` = '{_quoted(value)}'"
+        query = f"name = '{quoted(model)}' AND tag.`{tag}` = '{quoted(value)}'"
         found = self._mlflow.get("model-versions/search", {"filter": query, "max_results": "100"})
         versions = [_version({"model_version": v}) for v in found.get("model_versions", [])]
         if not versions:
@@ -167,6 +171,27 @@ class Registry:
         """The reference profile of the version's training data."""
         return ReferenceProfile.FromString(self.load_file(version, PROFILE_FILE))
 
+    def load_input_profile(self, version: RegisteredVersion) -> bytes:
+        """The version's input profile, serialized; empty where it was registered without one.
+
+        Raises:
+            NotFound: The manifest names one, and it is not there.
+            InvalidInput: It is not the one that the manifest names.
+        """
+        try:
+            wanted = str(self.load_document(version, MANIFEST_FILE).get(INPUT_PROFILE_DIGEST, ""))
+        except NotFound:
+            return b""
+        if not wanted:
+            return b""
+        stored = self.load_file(version, INPUT_PROFILE_FILE)
+        if digest_of(stored) != wanted:
+            raise InvalidInput(
+                f"{version.model} version {version.version}: the stored {INPUT_PROFILE_FILE} hashes to "
+                f"{digest_of(stored)}, not to the manifest's {wanted}; register the version anew"
+            )
+        return stored
+
     def load_document(self, version: RegisteredVersion, name: str) -> Any:
         """One of the JSON documents, e.g. `manifest.json`."""
         return orjson.loads(self.load_file(version, name))
@@ -205,7 +230,7 @@ class Registry:
                 "experiment_id": self._experiment_id(),
                 "run_name": model,
                 "start_time": time.time_ns() // 1_000_000,
-                "tags": _pairs({"slipway.model": model}),
+                "tags": pairs({"slipway.model": model}),
             },
         )
         info = made["run"]["info"]
@@ -218,7 +243,7 @@ class Registry:
             for name, value in metrics.items()
             if math.isfinite(value)
         ]
-        texts = _pairs({name: text[:_PARAM_CHARS] for name, text in params.items()})
+        texts = pairs({name: text[:_PARAM_CHARS] for name, text in params.items()})
         self._mlflow.post("runs/log-batch", {"run_id": run_id, "metrics": numbers, "params": texts})
 
     def _ensure_model(self, model: str) -> None:
@@ -245,6 +270,8 @@ class Registry:
 def _files(artifacts: Artifacts) -> dict[str, bytes]:
     as_json = orjson.OPT_INDENT_2 | orjson.OPT_SERIALIZE_NUMPY
     files = {name: orjson.dumps(document, option=as_json) for name, document in artifacts.documents.items()}
+    if artifacts.input_profile:
+        files[INPUT_PROFILE_FILE] = artifacts.input_profile
     return files | {
         MODEL_FILE: artifacts.onnx,
         PROFILE_FILE: artifacts.profile.SerializeToString(),
@@ -264,14 +291,3 @@ def _version(answer: Mapping[str, Any]) -> RegisteredVersion:
     return RegisteredVersion(
         model=found["name"], version=str(found["version"]), digest=digest, run_id=found["run_id"]
     )
-
-
-def _quoted(text: str) -> str:
-    """A text inside MLflow's single quotes, which know no escape."""
-    if "'" in text:
-        raise InvalidInput(f"registry: {text!r} contains a quote")
-    return text
-
-
-def _pairs(texts: Mapping[str, str]) -> list[dict[str, str]]:
-    return [{"key": key, "value": value} for key, value in texts.items()]

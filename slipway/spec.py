@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import Field, ValidationError
 
 from slipway.errors import InvalidInput
+from slipway.spec_defence import Defence, defence_inconsistencies
 from slipway.spec_rollout import rollout_inconsistencies
 from slipway.spec_sections import (
     Access,
@@ -42,6 +43,7 @@ class Spec(Section):
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
     slo: Slo = Slo()
+    defence: Defence = Defence()
 
     @property
     def is_classifier(self) -> bool:
@@ -91,6 +93,11 @@ def _inconsistencies(spec: Spec) -> Iterator[tuple[Path, str]]:
         yield ("label", "name"), f"{spec.label.name!r} is also a feature"
     yield from _label_inconsistencies(spec)
     yield from _serving_inconsistencies(spec)
+    yield from defence_inconsistencies(
+        spec.defence,
+        features=len(spec.features),
+        classes=len(spec.label.classes) if spec.is_classifier else 0,
+    )
     yield from rollout_inconsistencies(spec.rollout, features=spec.features, is_classifier=spec.is_classifier)
     for index in _repeated(spec.retraining.windows):
         yield ("retraining", "windows", index), f"{spec.retraining.windows[index]!r} is listed twice"

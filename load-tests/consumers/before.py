@@ -19,7 +19,7 @@ from services.rollout.control import Control
 from services.rollout.domain.decision import when_ready
 from services.rollout.domain.log_entry import Version
 from services.rollout.handlers import make_move
-from services.rollout.rows import Candidate
+from services.rollout.rows import Candidate, Profiles
 from services.rollout.spec_handlers import apply_spec
 from services.rollout.store import Store
 from slipway import kafka, postgres
@@ -138,10 +138,10 @@ async def _canary(control: Control, name: str) -> RouteTable:
         who=STACK_OPERATOR,
         may_apply=lambda _: None,
     )
-    profile = _profile()
+    profile = Profiles(reference=_profile())
     for version in ("1", "2"):
         async with control.locked(name) as model:
-            await control.store.put_profile(control.writer, (name, version), profile=profile)
+            await control.store.put_profiles(control.writer, (name, version), profiles=profile)
             model.profiles[version] = profile
         subject = Version(version=version, digest=f"{int(version):064x}")
         candidate = Candidate(model=name, subject=subject, actor="load test", reason="load", quality="none")

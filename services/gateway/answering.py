@@ -23,7 +23,8 @@ class Question:
 
     model: Model
     prediction: Prediction
-    outputs: tuple[str, ...]
+    outputs: tuple[str, ...]  # of the version
+    wanted: tuple[str, ...]  # the caller's, with those of the defence, in his order
     start_s: float
     deadline_s: float
     level: int

@@ -1,7 +1,7 @@
 """The models: what their specs demand and where their routes lead."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -10,16 +10,18 @@ from google.protobuf.message import DecodeError, Message
 from services.gateway import metrics
 from services.gateway.domain.coding import coder_of
 from services.gateway.domain.contract import Contract, contract_of
+from services.gateway.domain.defending import Guard, guard_of
 from services.gateway.domain.framing import frame
 from services.gateway.domain.routing import Arm, Route
 from services.gateway.record_form import RecordForm
 from services.gateway.snapshots import read_messages
-from slipway import profiles
+from slipway import input_profiles, profiles
 from slipway.changes import Changes
-from slipway.errors import NotFound
+from slipway.errors import InvalidInput, NotFound
 from slipway.identity.caller import DEFAULT_TENANT
 from slipway.policy.resource import Resource, resource_of
 from slipway.spec import parse
+from slipway.v1.rollout_pb2 import Arm as ArmMessage
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
 
 ROUTES_SNAPSHOT: Final = "routes.snapshot"
@@ -38,6 +40,7 @@ class Model:
     contract: Contract
     route: Route
     forms: Mapping[str, RecordForm]  # by version
+    guards: Mapping[str, Guard]  # by version
 
 
 class Catalog:
@@ -130,6 +133,7 @@ class Catalog:
                 contract=contract,
                 route=route,
                 forms=_forms(contract, route, table),
+                guards={arm.version: _guard(contract, arm) for arm in table.arms},
             )
         self.changes.notify()
 
@@ -156,6 +160,27 @@ def _forms(contract: Contract, route: Route, table: RouteTable) -> dict[str, Rec
         coder = coder_of(contract, [profiles.from_proto(feature) for feature in entry.profile.features])
         forms[arm.version] = RecordForm(contract, arm, epoch=route.epoch, coder=coder)
     return forms
+
+
+def _guard(contract: Contract, arm: ArmMessage) -> Guard:
+    """What watches over a version; a profile that cannot be used is as none, and the guard says so."""
+    defence = contract.defence
+    names = (*contract.numeric, *(feature.name for feature in contract.categorical))
+    profile, fault = None, ""
+    if arm.HasField("input_profile"):
+        try:
+            profile = input_profiles.from_message(arm.input_profile)
+        except InvalidInput as error:
+            fault = str(error)
+        if profile is not None and profile.features != names:
+            profile, fault = None, "the input profile is that of other features"
+    guard = guard_of(
+        defence,
+        classes=contract.classes,
+        density=profile.density if profile else None,
+        calibration=profile.calibration if profile else None,
+    )
+    return replace(guard, fault=fault) if fault else guard
 
 
 def _dump(messages: Mapping[str, Message]) -> bytes:

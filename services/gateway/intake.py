@@ -5,6 +5,7 @@ from typing import Final
 
 from services.gateway.answering import Question
 from services.gateway.catalog import Catalog, Model
+from services.gateway.defending import OUTPUTS, check_wanted, defend_input
 from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, Route, arm_of_role, arm_of_version, choose
@@ -24,6 +25,7 @@ from slipway.policy.engine import Decision
 _MODEL: Final = Refusing("model")
 _PERMISSION: Final = Refusing("permission")
 _INPUT: Final = Refusing("input")
+_INPUT_SCORE: Final = Refusing("input_score")
 _ROUTE: Final = Refusing("route")
 _SPOOL_FULL: Final = Refusing("spool_full")
 _RECORDING: Final = Refusing("recording")
@@ -72,7 +74,7 @@ class Intake:
             self._permissions.infer(caller, model)
         with _INPUT:
             check_inputs(model.contract, call.tensors)
-            check_outputs(model.contract, call.outputs)
+            check_outputs(model.contract, _of_version(call))
         with _ROUTE:
             _named_arm(model.route, call)
 
@@ -108,7 +110,9 @@ class Intake:
         contract = model.contract
         with _INPUT:
             checked = check_inputs(contract, call.tensors)
-            outputs = check_outputs(contract, call.outputs)
+            asked = _of_version(call)
+            # Who asks for outputs of the defence alone gets them alone.
+            outputs = check_outputs(contract, asked) if asked or not call.outputs else ()
             level = level_of(call.priority)
         stages.lap(CHECK)
         with _SPOOL_FULL:
@@ -117,11 +121,13 @@ class Intake:
             with _RECORDING:
                 self._recording.check_safety(contract)
         prediction = self._prediction(entry, checked)
+        _defend(model, prediction, wanted=call.outputs)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         question = Question(
             model=model,
             prediction=prediction,
             outputs=outputs,
+            wanted=call.outputs or outputs,
             start_s=entry.start_s,
             deadline_s=entry.start_s + min([budget for budget in budgets if budget is not None]),
             level=level,
@@ -151,6 +157,19 @@ class Intake:
             is_pinned=bool(call.version or call.arm),
             protocol=call.protocol,
         )
+
+
+def _defend(model: Model, prediction: Prediction, *, wanted: tuple[str, ...]) -> None:
+    guard = model.guards[prediction.arm.version]
+    if wanted:
+        with _INPUT:
+            check_wanted(guard, prediction.arm.version, wanted)
+    with _INPUT_SCORE:
+        defend_input(guard, prediction)
+
+
+def _of_version(call: InferCall) -> tuple[str, ...]:
+    return tuple([name for name in call.outputs if name not in OUTPUTS])
 
 
 def _arm(model: Model, call: InferCall, prediction_id: str) -> Arm:

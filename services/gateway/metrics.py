@@ -23,6 +23,18 @@ BATCH_ROWS = Histogram(
     buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024),
 )
 UPSTREAM_RETRIES = Counter("slipway_gateway_upstream_retries_total", "Calls tried on another endpoint", _ARM)
+INPUT_SCORE = Histogram(
+    "slipway_gateway_input_score",
+    "Distance of a request's furthest row from the training data, over the version's threshold",
+    _ARM,
+    buckets=(0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3, 5, 10, 100),
+)
+DEFENCE_ACTIONS = Counter(
+    "slipway_gateway_defence_actions_total", "Answers about which something was done", [*_ARM, "action"]
+)
+DEFENCE_FAILURES = Counter(
+    "slipway_gateway_defence_failures_total", "Requests that could not be defended as the spec demands", _ARM
+)
 CIRCUIT_STATE = Gauge("slipway_circuit_state", "0 closed, 1 half open, 2 open", _ARM)
 CIRCUIT_TRANSITIONS = Counter(
     "slipway_circuit_transitions_total", "Changes of a version's circuit", [*_ARM, "to_state"]

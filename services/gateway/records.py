@@ -11,6 +11,7 @@ from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput
 from services.gateway.domain.coding import encode as encode_bins
 from services.gateway.domain.contract import Contract
+from services.gateway.domain.defending import Defended
 from services.gateway.domain.routing import Arm
 from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
@@ -54,6 +55,7 @@ class Prediction:
     intended_version: str = ""  # in place of which version; empty where none was replaced
     degraded_reason: str = ""  # why that one did not answer
     cached: str = ""  # where the answer lay; empty when it was computed
+    defended: Defended | None = None  # None: nothing watches over the version
     is_recorded: bool = True  # false: answered without a record, which the spec allows
 
 
@@ -78,9 +80,21 @@ def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s:
         form.payload(checked.columns, outputs, rows=checked.rows),
         form.feature_bins(encode_bins(form.coder, checked)),
     ]
-    if checked.flags:
+    if prediction.defended is not None:
+        parts.append(_defence(prediction.defended, checked.flags))
+    elif checked.flags:
         parts.append(PredictionServed(flags=checked.flags).SerializeToString())
     return b"".join(parts)
+
+
+def _defence(found: Defended, flags: Sequence[str]) -> bytes:
+    return PredictionServed(
+        flags=(*flags, *found.flags),
+        input_scores=() if found.scores is None else found.scores.tolist(),
+        confidences=() if found.confidences is None else found.confidences.tolist(),
+        abstained=bytes(found.abstained),
+        defence_action=found.action,
+    ).SerializeToString()
 
 
 def failed(prediction: Prediction, *, code: str, message: str, now_s: float, latency_s: float) -> bytes:

@@ -26,6 +26,8 @@ _TYPED: Final = {
 }
 _MAX_TEXT: Final = 1024
 
+Parameters = dict[str, str | int | float | bool]
+
 
 # Not frozen, as it is made for every request: that would triple its cost.
 @dataclass(slots=True, kw_only=True)
@@ -60,7 +62,7 @@ class Answer:
     model: str
     version: str
     request_id: str
-    parameters: Mapping[str, str | int]
+    parameters: Mapping[str, str | int | float | bool]
     rows: int
     is_raw: bool
     outputs: Sequence[tuple[TensorSpec, bytes]]  # the wanted ones, raw, in the order asked for
@@ -130,7 +132,11 @@ def write_answer(answer: Answer) -> bytes:
     """The reply, raw or typed as the request was."""
     message = ModelInferResponse(model_name=answer.model, model_version=answer.version, id=answer.request_id)
     for name, value in answer.parameters.items():
-        if isinstance(value, int):
+        if isinstance(value, bool):
+            message.parameters[name].bool_param = value
+        elif isinstance(value, float):
+            message.parameters[name].double_param = value
+        elif isinstance(value, int):
             message.parameters[name].int64_param = value
         else:
             message.parameters[name].string_param = value

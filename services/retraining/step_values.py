@@ -52,3 +52,4 @@ class FittedModel:
     parity: Parity
     profiles: tuple[FeatureProfile, ...]
     predicted_counts: tuple[int, ...]
+    input_profile: bytes = b""

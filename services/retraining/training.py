@@ -30,6 +30,7 @@ from services.retraining.version_desk import VersionDesk
 from services.retraining.version_files import CodeVersions, artifacts_of, origin_of
 from slipway.clock import Clock
 from slipway.errors import DeadlineExceeded, InvalidInput, NotFound
+from slipway.input_profile_fit import HeldOut
 from slipway.spec import Spec
 from slipway.v1.retraining_pb2 import RetrainRequested
 
@@ -116,11 +117,14 @@ class Training:
             )
         window = next(w for w in run.plan.windows if _contestant(w) == verdict.winner)
         await self._say(run, "refit", f"{window.name}: {window.refit_end - window.refit_start} rows")
+        probabilities = by_window[window.name].probabilities
+        truth = run.examples.codes[slice(*run.holdout)]
         fitted = await self._step(
             *("refit", run, "refit_and_export", run.data, run.recipe),
             window=(window.refit_start, window.refit_end),
+            held_out=HeldOut(answers=probabilities, truth=truth),
         )
-        calibration = calibrate(by_window[window.name].probabilities, run.examples.codes[slice(*run.holdout)])
+        calibration = calibrate(probabilities, truth)
         return await self._register(run, verdict, window=window, fitted=fitted, calibration=calibration)
 
     async def _prepare(self, request: RetrainRequested) -> _Run:
@@ -202,6 +206,7 @@ class Training:
             judged_on=lineage_of(run.examples, run.plan.holdout_start, end=run.plan.rows),
             offsets=[OffsetSpan(partition=o.partition, first=o.first, last=o.last) for o in run.offsets],
             parity=dataclasses.asdict(fitted.parity),
+            input_profile=fitted.input_profile,
             training_s=clock.monotonic_s() - run.started_s,
         )
         made = await self._shop.versions.register(

@@ -17,6 +17,7 @@ from services.retraining.onnx_export import as_fitted, compare, to_onnx
 from services.retraining.step_values import FittedModel, Recipe, StepAnswers, TrainingData
 from slipway import spec as model_spec
 from slipway.errors import InvalidInput
+from slipway.input_profile_fit import HeldOut, fit_input_profile
 from slipway.onnx_model import OnnxModel
 from slipway.signature import FEATURES, signature_of
 from slipway.spec import Spec
@@ -60,11 +61,19 @@ def answer_with_champion(
     )
 
 
-def refit_and_export(data: TrainingData, recipe: Recipe, *, window: tuple[int, int]) -> FittedModel:
+def refit_and_export(
+    data: TrainingData, recipe: Recipe, *, window: tuple[int, int], held_out: HeldOut | None = None
+) -> FittedModel:
     """Fit the winner on all its rows and make the ONNX model that will serve.
 
+    Args:
+        data: All rows.
+        recipe: How to fit.
+        window: On which rows.
+        held_out: Answers of the same recipe, fitted without them, to the rows of the hold-out.
     Raises:
-        InvalidInput: The ONNX model does not repeat the estimator.
+        InvalidInput: The ONNX model does not repeat the estimator, or the spec demands a profile that
+            these rows cannot give.
     """
     spec = model_spec.parse(recipe.spec_yaml)
     estimator = _fit(data, recipe, spec=spec, window=window)
@@ -80,6 +89,7 @@ def refit_and_export(data: TrainingData, recipe: Recipe, *, window: tuple[int, i
         parity=parity,
         profiles=_profiles(_frame(data, spec, rows=rows), spec),
         predicted_counts=tuple(int(np.sum(labels == name)) for name in spec.label.classes),
+        input_profile=fit_input_profile(spec, data.numbers[rows], data.texts[rows], held_out=held_out),
     )
 
 

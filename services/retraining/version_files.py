@@ -71,4 +71,5 @@ def artifacts_of(
         profile=profile,
         documents={MANIFEST: manifest, CALIBRATION: about},
         model_card=model_card(spec.description, manifest, calibration=calibration),
+        input_profile=fitted.input_profile,
     )

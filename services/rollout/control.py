@@ -21,7 +21,7 @@ from services.rollout.messages import outgoing_event, outgoing_routes, to_event,
 from services.rollout.notice_store import write_notices
 from services.rollout.notices import rows_of_entry
 from services.rollout.reporting import report, report_gauges
-from services.rollout.rows import Candidate, SpecRow
+from services.rollout.rows import Candidate, Profiles, SpecRow
 from services.rollout.store import Store, Writer, write_entry
 from services.rollout.unsaved import Unsaved
 from slipway import outbox, spec
@@ -53,7 +53,7 @@ class Model:
     unsaved: Unsaved = field(default_factory=Unsaved)
     last_findings: tuple[Finding, ...] = ()
     waiting: Candidate | None = None
-    profiles: dict[str, bytes] = field(default_factory=dict)
+    profiles: dict[str, Profiles] = field(default_factory=dict)
     is_stale: bool = False
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 

@@ -15,6 +15,8 @@ from services.rollout.domain.position import Position
 from services.rollout.domain.state_machine import State, Trigger
 from services.rollout.domain.tally import Tally
 from services.rollout.handlers import make_move, start_waiting
+from services.rollout.input_profiles import lacks
+from services.rollout.rows import Profiles
 from services.rollout.store import Fenced
 from slipway.errors import InvalidInput, NotFound, SlipwayError, Unavailable
 from slipway.v1.inference_pb2 import VersionEndpoints
@@ -44,8 +46,8 @@ class Replicas(Protocol):
 class Versions(Protocol):
     """The registry, as far as a running rollout needs it."""
 
-    async def load_profile(self, model: str, version: str) -> bytes:
-        """The version's reference profile, serialized."""
+    async def load_profiles(self, model: str, version: str) -> Profiles:
+        """The version's profiles."""
         ...
 
     async def set_champion(self, model: str, version: str) -> None:
@@ -169,7 +171,9 @@ class Driver:
             reason = f"its replicas failed: {warmth.waiting_for}"
             return Decision(trigger=Trigger.WARM_FAILED, reason=reason)
         known = {version.version for version in _new_versions(position)} <= model.profiles.keys()
-        if warmth.state == "READY" and (known or since_s > PROFILE_PATIENCE_S):
+        if known and (reason := _lacks(model)):
+            return Decision(trigger=Trigger.WARM_FAILED, reason=reason)
+        if warmth.state == "READY" and (known or _is_late(model, since_s)):
             return when_ready(position, policy, at)
         waiting_for = warmth.waiting_for or "its reference profile in the registry"
         return when_not_warm(policy, since_s=elapsed_s(position, at), waiting_for=waiting_for)
@@ -210,13 +214,14 @@ class Driver:
 
     async def _fetch_profile(self, name: str, subject: Version) -> None:
         try:
-            profile = await self._versions.load_profile(name, subject.version)
-        except (NotFound, InvalidInput):
-            profile = b""
+            profiles = await self._versions.load_profiles(name, subject.version)
+        except (NotFound, InvalidInput) as error:
+            log.warning("version %s of %s has no profiles: %s", subject.version, name, error)
+            profiles = Profiles()
         async with self._control.locked(name) as model:
             store = self._control.store
-            await store.put_profile(self._control.writer, (name, subject.version), profile=profile)
-            model.profiles[subject.version] = profile
+            await store.put_profiles(self._control.writer, (name, subject.version), profiles=profiles)
+            model.profiles[subject.version] = profiles
 
     async def _set_alias(self, name: str, version: str) -> None:
         try:
@@ -233,6 +238,22 @@ def _new_versions(position: Position) -> tuple[Version, ...]:
     """The version that is rolled out, and its rivals."""
     assert position.subject is not None
     return (position.subject, *position.rivals)
+
+
+def _is_late(model: Model, since_s: float) -> bool:
+    """Whether a version goes on without its profiles; one that its spec wants defended does not."""
+    defence = model.spec.defence
+    is_demanded = defence.demands_density or defence.demands_calibration
+    return since_s > PROFILE_PATIENCE_S and (model.position.is_restore or not is_demanded)
+
+
+def _lacks(model: Model) -> str:
+    """What the spec demands and one of the new versions has not; nothing is in the way of a way back."""
+    if model.position.is_restore:
+        return ""
+    found = ((v, model.profiles[v.version].input) for v in _new_versions(model.position))
+    lacking = ((v, lacks(model.spec, profile)) for v, profile in found)
+    return next((f"version {v.version} {what}" for v, what in lacking if what), "")
 
 
 def _alias_of(position: Position) -> str:

@@ -10,7 +10,7 @@ from services.rollout.domain.finding import Finding
 from services.rollout.domain.log_entry import LogEntry
 from services.rollout.domain.position import Position
 from services.rollout.domain.route_table import routes_of
-from services.rollout.rows import SpecRow
+from services.rollout.rows import Profiles, SpecRow
 from services.rollout.unsaved import Point
 from slipway import topics
 from slipway.envelope import Outgoing, encode
@@ -38,7 +38,7 @@ def to_spec(row: SpecRow) -> rollout_pb2.ModelSpec:
 
 
 def to_routes(
-    spec: SpecRow, position: Position, *, profiles: Mapping[str, bytes], written_at_s: float
+    spec: SpecRow, position: Position, *, profiles: Mapping[str, Profiles], written_at_s: float
 ) -> rollout_pb2.RouteTable:
     """The route table of a position; its time is that of the entry, so that it can be made again."""
     routes = routes_of(position)
@@ -47,7 +47,8 @@ def to_routes(
     )
     message.written_at.FromDatetime(_utc(written_at_s))
     for arm in routes.arms:
-        message.arms.add(
+        known = profiles.get(arm.version.version, Profiles())
+        added = message.arms.add(
             version=arm.version.version,
             digest=arm.version.digest,
             upstream=UPSTREAM,
@@ -55,8 +56,10 @@ def to_routes(
             weight_ppm=arm.weight_ppm,
             mirror_ppm=arm.mirror_ppm,
             max_mirrored_per_s=arm.max_mirrored_per_s,
-            profile=ReferenceProfile.FromString(profiles.get(arm.version.version, b"")),
+            profile=ReferenceProfile.FromString(known.reference),
         )
+        if known.input:
+            added.input_profile.MergeFromString(known.input)
     return message
 
 

@@ -121,8 +121,8 @@ class Answers:
             unit=context.unit,
             is_pinned=context.pinned,
             latency_s=to_latency_s(context.latency_s),
-            flags=len(message.flags) if isinstance(message, ServedView) else 0,
-            has_abstained=answer.has_abstained,
+            input_score=_input_score(message),
+            has_abstained=_has_abstained(message, answer),
             fault=answer.fault,
         )
 
@@ -166,6 +166,20 @@ class Answers:
             elif tensor.datatype == "BOOL" and tensor.name == _ABSTAINED:
                 answer = Answer(answer.classes, answer.texts, any(values))
         return answer
+
+
+def _input_score(message: Any) -> float | None:
+    if not isinstance(message, ServedView) or not message.input_scores:
+        return None
+    furthest = max(message.input_scores)
+    return furthest if isfinite(furthest) else None
+
+
+def _has_abstained(message: Any, answer: Answer) -> bool | None:
+    """By the defence in front of the version, or by an output of its own."""
+    if isinstance(message, ServedView) and message.abstained:
+        return any(message.abstained) or bool(answer.has_abstained)
+    return answer.has_abstained
 
 
 def to_latency_s(latency_s: float) -> float:

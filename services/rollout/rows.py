@@ -34,6 +34,14 @@ class Candidate:
     rivals: tuple[Version, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profiles:
+    """What is stored of a version's training data, serialized; empty where the version brought none."""
+
+    reference: bytes = b""
+    input: bytes = b""
+
+
 def entry_of(row: Any) -> LogEntry:
     """A row of the log."""
     return LogEntry(

@@ -13,7 +13,7 @@ from services.rollout.candidate_sql import end_waiting, write_candidate
 from services.rollout.domain.log_entry import LogEntry
 from services.rollout.domain.tally import Tally
 from services.rollout.domain.tally_form import from_plain, to_plain
-from services.rollout.rows import Candidate, SpecRow, candidate_of, entry_of, spec_of
+from services.rollout.rows import Candidate, Profiles, SpecRow, candidate_of, entry_of, spec_of
 from slipway import outbox
 from slipway.envelope import Outgoing
 from slipway.errors import Conflict, DeadlineExceeded, Unavailable
@@ -158,11 +158,13 @@ class Store:
                 )
             )
 
-    async def load_profiles(self, model: str) -> dict[str, bytes]:
-        """Reference profiles by version."""
+    async def load_profiles(self, model: str) -> dict[str, Profiles]:
+        """Profiles by version."""
         async with self._connection() as connection:
-            rows = await connection.fetch("SELECT version, profile FROM profiles WHERE model = $1", model)
-        return {row["version"]: row["profile"] for row in rows}
+            rows = await connection.fetch(
+                "SELECT version, profile, input_profile FROM profiles WHERE model = $1", model
+            )
+        return {r["version"]: Profiles(reference=r["profile"], input=r["input_profile"]) for r in rows}
 
     async def add_spec(self, writer: Writer, spec: SpecRow, *, messages: Iterable[Outgoing]) -> None:
         """Store one more revision of a spec."""
@@ -186,13 +188,14 @@ class Store:
         async with self.writing(writer) as connection:
             await outbox.put(connection, messages)
 
-    async def put_profile(self, writer: Writer, subject: tuple[str, str], *, profile: bytes) -> None:
-        """Store the reference profile of (model, version)."""
+    async def put_profiles(self, writer: Writer, subject: tuple[str, str], *, profiles: Profiles) -> None:
+        """Store the profiles of (model, version)."""
         async with self.writing(writer) as connection:
             await connection.execute(
-                "INSERT INTO profiles VALUES ($1, $2, $3) ON CONFLICT (model, version) DO NOTHING",
+                "INSERT INTO profiles VALUES ($1, $2, $3, $4) ON CONFLICT (model, version) DO NOTHING",
                 *subject,
-                profile,
+                profiles.reference,
+                profiles.input,
             )
 
     async def put_waiting(self, writer: Writer, candidate: Candidate, *, now_s: float) -> None:

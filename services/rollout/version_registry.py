@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, TypeVar
 
+from services.rollout.rows import Profiles
 from slipway.errors import DeadlineExceeded, NotFound, Overloaded
 from slipway.registry import CHAMPION, Registry
 
@@ -33,13 +34,14 @@ class VersionRegistry:
         found = await self._call(lambda: self._registry.find(model, version))
         return found.digest
 
-    async def load_profile(self, model: str, version: str) -> bytes:
-        """The version's reference profile, serialized.
+    async def load_profiles(self, model: str, version: str) -> Profiles:
+        """The version's profiles.
 
         Raises:
             NotFound: The registry does not know the version.
+            InvalidInput: Its manifest names another input profile than the one that is stored.
         """
-        return await self._call(lambda: _load_profile(self._registry, model, version))
+        return await self._call(lambda: _load_profiles(self._registry, model, version))
 
     async def find_trainers(self, model: str, version: str) -> tuple[str, ...]:
         """Who asked for the training, or registered the file, as the version's manifest says.
@@ -82,5 +84,9 @@ def _find_trainers(registry: Registry, model: str, version: str) -> tuple[str, .
     return tuple(name for name in named if name)
 
 
-def _load_profile(registry: Registry, model: str, version: str) -> bytes:
-    return registry.load_profile(registry.find(model, version)).SerializeToString()
+def _load_profiles(registry: Registry, model: str, version: str) -> Profiles:
+    found = registry.find(model, version)
+    return Profiles(
+        reference=registry.load_profile(found).SerializeToString(),
+        input=registry.load_input_profile(found),
+    )

@@ -12,9 +12,10 @@ import pandas as pd
 from pyarrow import ArrowException
 
 from slipway.errors import InvalidInput
+from slipway.input_profile_fit import HeldOut, fit_input_profile
 from slipway.onnx_model import OnnxModel
 from slipway.profiles import to_proto
-from slipway.registry import Artifacts, digest_of
+from slipway.registry import INPUT_PROFILE_DIGEST, Artifacts, digest_of
 from slipway.signature import FEATURES
 from slipway.spec import Spec
 from slipway.spec_sections import Feature
@@ -53,7 +54,13 @@ def read_sample(path: Path) -> pd.DataFrame:
 
 
 def examine(
-    spec: Spec, onnx: bytes, *, sample: pd.DataFrame, target: str, about: Mapping[str, str]
+    spec: Spec,
+    onnx: bytes,
+    *,
+    sample: pd.DataFrame,
+    target: str,
+    about: Mapping[str, str],
+    held_out: pd.DataFrame | None = None,
 ) -> NotebookModel:
     """Check a model on a sample and prepare its registration.
 
@@ -63,6 +70,7 @@ def examine(
         sample: Rows with a column per feature.
         target: Column with the truth; empty: the spec's label, if the sample has it.
         about: What a person should know; stands in the manifest.
+        held_out: Rows with the truth that it has not learned from.
     Raises:
         InvalidInput: A column is missing or of the wrong kind, or the model does not fit the spec.
     """
@@ -70,28 +78,45 @@ def examine(
     columns = {feature.name: _column(feature, sample) for feature in spec.features}
     answers = _answers(model, columns, rows=len(sample))
     metrics = _score(spec, answers, sample=sample, target=target)
+    tested = None if held_out is None else _held_out(spec, model, held_out, target=target)
+    input_profile = fit_input_profile(spec, *_matrices(spec, columns), held_out=tested)
     manifest = {
+        **_origin(spec, onnx, sample=sample, input_profile=input_profile),
+        **{"scores_on_sample": metrics, **about},
+    }
+    profile = _profile(spec, columns, answers=answers, rows=len(sample))
+    artifacts = _artifacts(spec, onnx, manifest=manifest, profile=profile, input_profile=input_profile)
+    params = {"origin": "notebook", "note": about.get("note", "")}
+    summary = _summary(len(sample), metrics)
+    return NotebookModel(artifacts=artifacts, metrics=metrics, params=params, summary=summary)
+
+
+def _artifacts(
+    spec: Spec, onnx: bytes, *, manifest: dict[str, Any], profile: ReferenceProfile, input_profile: bytes
+) -> Artifacts:
+    return Artifacts(
+        onnx=onnx,
+        profile=profile,
+        documents={"manifest.json": manifest},
+        model_card=_card(spec, manifest),
+        input_profile=input_profile,
+    )
+
+
+def _summary(rows: int, metrics: Mapping[str, float]) -> str:
+    found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
+    return f"{rows} sample rows" + (f", {found} on them" if found else ", no truth among them")
+
+
+def _origin(spec: Spec, onnx: bytes, *, sample: pd.DataFrame, input_profile: bytes) -> dict[str, Any]:
+    return {
         "model": spec.name,
         "origin": "registered from a file",
         "registered_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "onnx_sha256": digest_of(onnx),
         "sample": {"rows": len(sample), "sha256": _digest(sample)},
-        "scores_on_sample": metrics,
-        **about,
+        INPUT_PROFILE_DIGEST: digest_of(input_profile) if input_profile else "",
     }
-    artifacts = Artifacts(
-        onnx=onnx,
-        profile=_profile(spec, columns, answers=answers, rows=len(sample)),
-        documents={"manifest.json": manifest},
-        model_card=_card(spec, manifest),
-    )
-    found = ", ".join(f"{name} {value:.4g}" for name, value in metrics.items())
-    return NotebookModel(
-        artifacts=artifacts,
-        metrics=metrics,
-        params={"origin": "notebook", "note": about.get("note", "")},
-        summary=f"{len(sample)} sample rows" + (f", {found} on them" if found else ", no truth among them"),
-    )
 
 
 def _column(feature: Feature, sample: pd.DataFrame) -> Array:
@@ -118,6 +143,31 @@ def _answers(model: OnnxModel, columns: Mapping[str, Array], *, rows: int) -> di
         for start in range(0, rows, _CHUNK_ROWS)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _matrices(spec: Spec, columns: Mapping[str, Array]) -> tuple[Array, Array]:
+    """Numbers and texts side by side, each in the order of the spec."""
+    rows = len(columns[spec.features[0].name])
+    numeric = [columns[f.name] for f in spec.features if f.type == "numeric"]
+    texts = [columns[f.name] for f in spec.features if f.type == "categorical"]
+    numbers = np.column_stack(numeric) if numeric else np.empty((rows, 0), dtype=np.float32)
+    return numbers, np.column_stack(texts) if texts else np.empty((rows, 0), dtype=object)
+
+
+def _held_out(spec: Spec, model: OnnxModel, rows: pd.DataFrame, *, target: str) -> HeldOut:
+    name = target or spec.label.name
+    if name not in rows.columns or rows[name].isna().any():
+        raise InvalidInput(f"--held-out needs the truth of every row in column {name!r}")
+    columns = {feature.name: _column(feature, rows) for feature in spec.features}
+    answers = _answers(model, columns, rows=len(rows))
+    if not spec.is_classifier:
+        return HeldOut(answers=answers["value"], truth=pd.to_numeric(rows[name]).to_numpy(dtype=np.float64))
+    place = {label: code for code, label in enumerate(spec.label.classes)}
+    texts = _class_texts(rows[name])
+    if strange := set(texts) - set(place):
+        raise InvalidInput(f"--held-out: {name!r} has {sorted(strange)[0]!r}, which is no class of the spec")
+    codes = np.array([place[text] for text in texts], dtype=np.int64)
+    return HeldOut(answers=answers["probabilities"], truth=codes)
 
 
 def _inputs(model: OnnxModel, columns: Mapping[str, Array], *, rows: slice) -> dict[str, Array]:

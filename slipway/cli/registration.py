@@ -1,6 +1,7 @@
 """`slipway register`: a model out of a user's own notebook becomes a version, and is rolled out."""
 
 import asyncio
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -21,7 +22,19 @@ from slipway.stack.credentials import read_secret
 from slipway.v1 import rollout_pb2
 
 _TALK: Final = Console(stderr=True, highlight=False)
+HeldOutFile = Annotated[
+    Path | None,
+    typer.Option("--held-out", help="Parquet or CSV with rows it was not trained on, and their truth."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Files:
+    model: Path
+    sample: Path
+    held_out: Path | None
+    target: str  # column with the truth
 
 
 def register(
@@ -31,6 +44,7 @@ def register(
     target: Annotated[
         str, typer.Option("--target", help="Column with the truth; else the spec's label.")
     ] = "",
+    held_out: HeldOutFile = None,
     version_note: Annotated[str, typer.Option("--version-note", help="What is new about it.")] = "",
     no_rollout: Annotated[bool, typer.Option("--no-rollout", help="Only register it.")] = False,
     no_follow: Annotated[
@@ -43,21 +57,21 @@ def register(
     Accepted are ONNX, and skops, XGBoost (JSON, UBJ) and LightGBM (text), which are converted to ONNX. The
     file is tried in a process without network first. Pickle and all that wraps it is refused.
 
-    The sample gives the reference profile by which drift is judged later, and is scored where it has the
-    truth. It needs a column per feature of the spec.
+    The sample gives the reference profile by which drift is judged later, and the input profile by which
+    rows unlike it are known; it is scored where it has the truth. It needs a column per feature of the
+    spec. Rows held out of the training, with the truth, calibrate the confidence of its answers.
 
     Examples:
 
-        slipway register cancer model.onnx --sample train.parquet
-
         slipway register cancer model.skops --sample train.csv.gz --target diagnosis --no-rollout
+
+        slipway register cancer model.onnx --sample train.parquet --held-out test.parquet
 
         slipway register cancer model.onnx --sample train.csv.gz --no-follow && slipway rollout watch cancer
     """
     until = "REGISTERED" if no_rollout else "STARTED" if no_follow else "SERVES"
-    work = _register(
-        model, file, sample=sample, target=target, note=version_note, until=until, json_out=json_out
-    )
+    files = _Files(model=file, sample=sample, held_out=held_out, target=target)
+    work = _register(model, files, note=version_note, until=until, json_out=json_out)
     try:
         asyncio.run(work)
     except KeyboardInterrupt:
@@ -65,22 +79,26 @@ def register(
         raise typer.Exit(130) from None
 
 
-async def _register(
-    model: str, file: Path, *, sample: Path, target: str, note: str, until: str, json_out: bool
-) -> None:
+async def _register(model: str, files: _Files, *, note: str, until: str, json_out: bool) -> None:
     plane = ControlPlane()
     status = await plane.status(model)
-    brought = await asyncio.to_thread(bring, _read_bytes(file), status.spec.yaml)
-    _TALK.print(f"{file.name} is {brought.format}, tried in a process behind {brought.walls}")
-    about = {"onnx_file": file.name, "sample_file": sample.name, "note": note, "registered_by": ACTOR}
+    brought = await asyncio.to_thread(bring, _read_bytes(files.model), status.spec.yaml)
+    _TALK.print(f"{files.model.name} is {brought.format}, tried in a process behind {brought.walls}")
+    about = {
+        "onnx_file": files.model.name,
+        "sample_file": files.sample.name,
+        "note": note,
+        "registered_by": ACTOR,
+    }
     examined = examine(
         model_spec.parse(status.spec.yaml),
         brought.onnx,
-        sample=read_sample(sample),
-        target=target,
+        sample=read_sample(files.sample),
+        target=files.target,
+        held_out=None if files.held_out is None else read_sample(files.held_out),
         about={**about, "file_format": str(brought.format), "file_sha256": brought.source_digest},
     )
-    _TALK.print(f"{file.name} fits the spec; {examined.summary}")
+    _TALK.print(f"{files.model.name} fits the spec; {examined.summary}")
     registered = await asyncio.to_thread(_store, plane, examined, model=model, tenant=status.spec.tenant)
     _TALK.print(f"registered as version [bold]{registered.version}[/], digest {registered.digest[:12]}")
     if until != "REGISTERED":

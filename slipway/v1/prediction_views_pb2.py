@@ -26,17 +26,17 @@ from slipway.v1 import predictions_pb2 as slipway_dot_v1_dot_predictions__pb2
 from slipway.v1 import tensors_pb2 as slipway_dot_v1_dot_tensors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!slipway/v1/prediction_views.proto\x12\nslipway.v1\x1a\x1cslipway/v1/predictions.proto\x1a\x18slipway/v1/tensors.proto\"\\\n\nServedView\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\r\n\x05\x66lags\x18\x04 \x03(\t\"B\n\x0bPayloadView\x12\x0e\n\x06inputs\x18\x01 \x03(\x0c\x12#\n\x07outputs\x18\x02 \x03(\x0b\x32\x12.slipway.v1.Tensor\"1\n\nAnswerView\x12#\n\x07outputs\x18\x02 \x03(\x0b\x32\x12.slipway.v1.Tensorb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!slipway/v1/prediction_views.proto\x12\nslipway.v1\x1a\x1cslipway/v1/predictions.proto\x1a\x18slipway/v1/tensors.proto\"\x85\x01\n\nServedView\x12.\n\x07\x63ontext\x18\x01 \x01(\x0b\x32\x1d.slipway.v1.PredictionContext\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\x12\r\n\x05\x66lags\x18\x04 \x03(\t\x12\x14\n\x0cinput_scores\x18\x05 \x03(\x02\x12\x11\n\tabstained\x18\x07 \x01(\x0c\"B\n\x0bPayloadView\x12\x0e\n\x06inputs\x18\x01 \x03(\x0c\x12#\n\x07outputs\x18\x02 \x03(\x0b\x32\x12.slipway.v1.Tensor\"1\n\nAnswerView\x12#\n\x07outputs\x18\x02 \x03(\x0b\x32\x12.slipway.v1.Tensorb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'slipway.v1.prediction_views_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SERVEDVIEW']._serialized_start=105
-  _globals['_SERVEDVIEW']._serialized_end=197
-  _globals['_PAYLOADVIEW']._serialized_start=199
-  _globals['_PAYLOADVIEW']._serialized_end=265
-  _globals['_ANSWERVIEW']._serialized_start=267
-  _globals['_ANSWERVIEW']._serialized_end=316
+  _globals['_SERVEDVIEW']._serialized_start=106
+  _globals['_SERVEDVIEW']._serialized_end=239
+  _globals['_PAYLOADVIEW']._serialized_start=241
+  _globals['_PAYLOADVIEW']._serialized_end=307
+  _globals['_ANSWERVIEW']._serialized_start=309
+  _globals['_ANSWERVIEW']._serialized_end=358
 # @@protoc_insertion_point(module_scope)

@@ -9,14 +9,18 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class ServedView(_message.Message):
-    __slots__ = ("context", "payload", "flags")
+    __slots__ = ("context", "payload", "flags", "input_scores", "abstained")
     CONTEXT_FIELD_NUMBER: _ClassVar[int]
     PAYLOAD_FIELD_NUMBER: _ClassVar[int]
     FLAGS_FIELD_NUMBER: _ClassVar[int]
+    INPUT_SCORES_FIELD_NUMBER: _ClassVar[int]
+    ABSTAINED_FIELD_NUMBER: _ClassVar[int]
     context: _predictions_pb2.PredictionContext
     payload: bytes
     flags: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, context: _Optional[_Union[_predictions_pb2.PredictionContext, _Mapping]] = ..., payload: _Optional[bytes] = ..., flags: _Optional[_Iterable[str]] = ...) -> None: ...
+    input_scores: _containers.RepeatedScalarFieldContainer[float]
+    abstained: bytes
+    def __init__(self, context: _Optional[_Union[_predictions_pb2.PredictionContext, _Mapping]] = ..., payload: _Optional[bytes] = ..., flags: _Optional[_Iterable[str]] = ..., input_scores: _Optional[_Iterable[float]] = ..., abstained: _Optional[bytes] = ...) -> None: ...
 
 class PayloadView(_message.Message):
     __slots__ = ("inputs", "outputs")

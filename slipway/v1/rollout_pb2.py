@@ -23,50 +23,51 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from slipway.v1 import defence_pb2 as slipway_dot_v1_dot_defence__pb2
 from slipway.v1 import tensors_pb2 as slipway_dot_v1_dot_tensors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18slipway/v1/rollout.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/v1/tensors.proto\"\xc4\x01\n\tModelSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04yaml\x18\x04 \x01(\t\x12\x0e\n\x06recipe\x18\x05 \x01(\t\x12\x15\n\rrecipe_digest\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12.\n\napplied_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\napplied_by\x18\t \x01(\t\"\xb9\x01\n\x03\x41rm\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x10\n\x08upstream\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x12\n\nweight_ppm\x18\x05 \x01(\r\x12-\n\x07profile\x18\x06 \x01(\x0b\x32\x1c.slipway.v1.ReferenceProfile\x12\x12\n\nmirror_ppm\x18\x07 \x01(\r\x12\x1a\n\x12max_mirrored_per_s\x18\x08 \x01(\x01\"\x97\x01\n\nRouteTable\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x1d\n\x04\x61rms\x18\x04 \x03(\x0b\x32\x0f.slipway.v1.Arm\x12\x0c\n\x04salt\x18\x05 \x01(\t\x12.\n\nwritten_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x02\n\x0cRolloutEvent\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x12\n\nrollout_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x12\n\nfrom_state\x18\x06 \x01(\t\x12\x10\n\x08to_state\x18\x07 \x01(\t\x12\x0f\n\x07trigger\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x18\n\x10\x63hampion_version\x18\n \x01(\t\x12\x12\n\nweight_ppm\x18\x0b \x01(\r\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x0e\n\x06reason\x18\r \x01(\t\x12&\n\x02\x61t\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x0f \x01(\x05\x12\x10\n\x08\x65vidence\x18\x10 \x01(\t\"?\n\x10\x41pplySpecRequest\x12\x0c\n\x04yaml\x18\x01 \x01(\t\x12\x0e\n\x06recipe\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"I\n\x11\x41pplySpecResponse\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.slipway.v1.ModelSpec\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"t\n\x13StartRolloutRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06rivals\x18\x06 \x03(\t\">\n\x0eRolloutCommand\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"5\n\x14RolloutStatusRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x01(\r\"\x9b\x02\n\rRolloutStatus\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.slipway.v1.ModelSpec\x12&\n\x06routes\x18\x02 \x01(\x0b\x32\x16.slipway.v1.RouteTable\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\x12(\n\x06\x65vents\x18\x06 \x03(\x0b\x32\x18.slipway.v1.RolloutEvent\x12\x10\n\x08promoted\x18\x07 \x01(\x04\x12\x13\n\x0brolled_back\x18\x08 \x01(\x04\x12\x10\n\x08rollouts\x18\t \x01(\x04\x12%\n\x04step\x18\n \x01(\x0b\x32\x17.slipway.v1.RolloutStep\"\xa3\x02\n\x0bRolloutStep\x12\x12\n\nrollout_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12.\n\nentered_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64well_left_s\x18\x06 \x01(\x01\x12\x17\n\x0f\x64\x65\x61\x64line_left_s\x18\x07 \x01(\x01\x12\x11\n\tclosed_by\x18\x08 \x01(\t\x12\x15\n\rapproval_role\x18\t \x01(\t\x12\x13\n\x0b\x61pproved_by\x18\n \x01(\t\x12\x0f\n\x07outcome\x18\x0b \x01(\t\x12%\n\x08\x66indings\x18\x0c \x03(\x0b\x32\x13.slipway.v1.Finding\"\xdc\x01\n\x07\x46inding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08standing\x18\x02 \x01(\t\x12\x14\n\x0cis_guardrail\x18\x03 \x01(\x08\x12\x12\n\nis_dry_run\x18\x04 \x01(\x08\x12\x0f\n\x07samples\x18\x05 \x01(\x04\x12\x0e\n\x06needed\x18\x06 \x01(\x04\x12\x12\n\nlog_e_harm\x18\x07 \x01(\x01\x12\x16\n\x0elog_harm_limit\x18\x08 \x01(\x01\x12\x13\n\x0blog_e_proof\x18\t \x01(\x01\x12\x17\n\x0flog_proof_limit\x18\n \x01(\x01\x12\x0c\n\x04text\x18\x0b \x01(\t\"9\n\x14RolloutReportRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrollout_id\x18\x02 \x01(\t\"\xf6\x01\n\rRolloutReport\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrollout_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06rivals\x18\x04 \x03(\t\x12\x18\n\x10\x63hampion_version\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x15\n\rspec_revision\x18\x07 \x01(\x04\x12\x0c\n\x04yaml\x18\x08 \x01(\t\x12(\n\x06\x65vents\x18\t \x03(\x0b\x32\x18.slipway.v1.RolloutEvent\x12)\n\x06points\x18\n \x03(\x0b\x32\x19.slipway.v1.EvidencePoint\"\x80\x01\n\rEvidencePoint\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x12\n\nweight_ppm\x18\x03 \x01(\r\x12%\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x13.slipway.v1.Finding\"\x13\n\x11ListModelsRequest\"$\n\x12ListModelsResponse\x12\x0e\n\x06models\x18\x01 \x03(\t2\x8f\x06\n\x0eRolloutControl\x12H\n\tApplySpec\x12\x1c.slipway.v1.ApplySpecRequest\x1a\x1d.slipway.v1.ApplySpecResponse\x12J\n\x0cStartRollout\x12\x1f.slipway.v1.StartRolloutRequest\x1a\x19.slipway.v1.RolloutStatus\x12>\n\x05\x41\x62ort\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12\x41\n\x08Rollback\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12>\n\x05Pause\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12?\n\x06Resume\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12@\n\x07Promote\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12@\n\x07\x41pprove\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12H\n\tGetReport\x12 .slipway.v1.RolloutReportRequest\x1a\x19.slipway.v1.RolloutReport\x12H\n\tGetStatus\x12 .slipway.v1.RolloutStatusRequest\x1a\x19.slipway.v1.RolloutStatus\x12K\n\nListModels\x12\x1d.slipway.v1.ListModelsRequest\x1a\x1e.slipway.v1.ListModelsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18slipway/v1/rollout.proto\x12\nslipway.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18slipway/v1/defence.proto\x1a\x18slipway/v1/tensors.proto\"\xc4\x01\n\tModelSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x0c\n\x04yaml\x18\x04 \x01(\t\x12\x0e\n\x06recipe\x18\x05 \x01(\t\x12\x15\n\rrecipe_digest\x18\x06 \x01(\t\x12\x0e\n\x06\x64igest\x18\x07 \x01(\t\x12.\n\napplied_at\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\napplied_by\x18\t \x01(\t\"\xea\x01\n\x03\x41rm\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\t\x12\x10\n\x08upstream\x18\x03 \x01(\t\x12\x0c\n\x04role\x18\x04 \x01(\t\x12\x12\n\nweight_ppm\x18\x05 \x01(\r\x12-\n\x07profile\x18\x06 \x01(\x0b\x32\x1c.slipway.v1.ReferenceProfile\x12\x12\n\nmirror_ppm\x18\x07 \x01(\r\x12\x1a\n\x12max_mirrored_per_s\x18\x08 \x01(\x01\x12/\n\rinput_profile\x18\t \x01(\x0b\x32\x18.slipway.v1.InputProfile\"\x97\x01\n\nRouteTable\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\x12\x1d\n\x04\x61rms\x18\x04 \x03(\x0b\x32\x0f.slipway.v1.Arm\x12\x0c\n\x04salt\x18\x05 \x01(\t\x12.\n\nwritten_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xba\x02\n\x0cRolloutEvent\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06tenant\x18\x02 \x01(\t\x12\x12\n\nrollout_id\x18\x03 \x01(\t\x12\x0b\n\x03seq\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x12\n\nfrom_state\x18\x06 \x01(\t\x12\x10\n\x08to_state\x18\x07 \x01(\t\x12\x0f\n\x07trigger\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\t\x12\x18\n\x10\x63hampion_version\x18\n \x01(\t\x12\x12\n\nweight_ppm\x18\x0b \x01(\r\x12\r\n\x05\x61\x63tor\x18\x0c \x01(\t\x12\x0e\n\x06reason\x18\r \x01(\t\x12&\n\x02\x61t\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x0f \x01(\x05\x12\x10\n\x08\x65vidence\x18\x10 \x01(\t\"?\n\x10\x41pplySpecRequest\x12\x0c\n\x04yaml\x18\x01 \x01(\t\x12\x0e\n\x06recipe\x18\x02 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\"I\n\x11\x41pplySpecResponse\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.slipway.v1.ModelSpec\x12\x0f\n\x07\x63hanged\x18\x02 \x01(\x08\"t\n\x13StartRolloutRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x04 \x01(\t\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06rivals\x18\x06 \x03(\t\">\n\x0eRolloutCommand\x12\r\n\x05model\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\"5\n\x14RolloutStatusRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0e\n\x06\x65vents\x18\x02 \x01(\r\"\x9b\x02\n\rRolloutStatus\x12#\n\x04spec\x18\x01 \x01(\x0b\x32\x15.slipway.v1.ModelSpec\x12&\n\x06routes\x18\x02 \x01(\x0b\x32\x16.slipway.v1.RouteTable\x12\r\n\x05state\x18\x03 \x01(\t\x12\x0f\n\x07version\x18\x04 \x01(\t\x12\x13\n\x0b\x65xplanation\x18\x05 \x01(\t\x12(\n\x06\x65vents\x18\x06 \x03(\x0b\x32\x18.slipway.v1.RolloutEvent\x12\x10\n\x08promoted\x18\x07 \x01(\x04\x12\x13\n\x0brolled_back\x18\x08 \x01(\x04\x12\x10\n\x08rollouts\x18\t \x01(\x04\x12%\n\x04step\x18\n \x01(\x0b\x32\x17.slipway.v1.RolloutStep\"\xa3\x02\n\x0bRolloutStep\x12\x12\n\nrollout_id\x18\x01 \x01(\t\x12\r\n\x05index\x18\x02 \x01(\x05\x12\r\n\x05steps\x18\x03 \x01(\x05\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12.\n\nentered_at\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x64well_left_s\x18\x06 \x01(\x01\x12\x17\n\x0f\x64\x65\x61\x64line_left_s\x18\x07 \x01(\x01\x12\x11\n\tclosed_by\x18\x08 \x01(\t\x12\x15\n\rapproval_role\x18\t \x01(\t\x12\x13\n\x0b\x61pproved_by\x18\n \x01(\t\x12\x0f\n\x07outcome\x18\x0b \x01(\t\x12%\n\x08\x66indings\x18\x0c \x03(\x0b\x32\x13.slipway.v1.Finding\"\xdc\x01\n\x07\x46inding\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x10\n\x08standing\x18\x02 \x01(\t\x12\x14\n\x0cis_guardrail\x18\x03 \x01(\x08\x12\x12\n\nis_dry_run\x18\x04 \x01(\x08\x12\x0f\n\x07samples\x18\x05 \x01(\x04\x12\x0e\n\x06needed\x18\x06 \x01(\x04\x12\x12\n\nlog_e_harm\x18\x07 \x01(\x01\x12\x16\n\x0elog_harm_limit\x18\x08 \x01(\x01\x12\x13\n\x0blog_e_proof\x18\t \x01(\x01\x12\x17\n\x0flog_proof_limit\x18\n \x01(\x01\x12\x0c\n\x04text\x18\x0b \x01(\t\"9\n\x14RolloutReportRequest\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrollout_id\x18\x02 \x01(\t\"\xf6\x01\n\rRolloutReport\x12\r\n\x05model\x18\x01 \x01(\t\x12\x12\n\nrollout_id\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x0e\n\x06rivals\x18\x04 \x03(\t\x12\x18\n\x10\x63hampion_version\x18\x05 \x01(\t\x12\r\n\x05state\x18\x06 \x01(\t\x12\x15\n\rspec_revision\x18\x07 \x01(\x04\x12\x0c\n\x04yaml\x18\x08 \x01(\t\x12(\n\x06\x65vents\x18\t \x03(\x0b\x32\x18.slipway.v1.RolloutEvent\x12)\n\x06points\x18\n \x03(\x0b\x32\x19.slipway.v1.EvidencePoint\"\x80\x01\n\rEvidencePoint\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x02 \x01(\x05\x12\x12\n\nweight_ppm\x18\x03 \x01(\r\x12%\n\x08\x66indings\x18\x04 \x03(\x0b\x32\x13.slipway.v1.Finding\"\x13\n\x11ListModelsRequest\"$\n\x12ListModelsResponse\x12\x0e\n\x06models\x18\x01 \x03(\t2\x8f\x06\n\x0eRolloutControl\x12H\n\tApplySpec\x12\x1c.slipway.v1.ApplySpecRequest\x1a\x1d.slipway.v1.ApplySpecResponse\x12J\n\x0cStartRollout\x12\x1f.slipway.v1.StartRolloutRequest\x1a\x19.slipway.v1.RolloutStatus\x12>\n\x05\x41\x62ort\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12\x41\n\x08Rollback\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12>\n\x05Pause\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12?\n\x06Resume\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12@\n\x07Promote\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12@\n\x07\x41pprove\x12\x1a.slipway.v1.RolloutCommand\x1a\x19.slipway.v1.RolloutStatus\x12H\n\tGetReport\x12 .slipway.v1.RolloutReportRequest\x1a\x19.slipway.v1.RolloutReport\x12H\n\tGetStatus\x12 .slipway.v1.RolloutStatusRequest\x1a\x19.slipway.v1.RolloutStatus\x12K\n\nListModels\x12\x1d.slipway.v1.ListModelsRequest\x1a\x1e.slipway.v1.ListModelsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'slipway.v1.rollout_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MODELSPEC']._serialized_start=100
-  _globals['_MODELSPEC']._serialized_end=296
-  _globals['_ARM']._serialized_start=299
-  _globals['_ARM']._serialized_end=484
-  _globals['_ROUTETABLE']._serialized_start=487
-  _globals['_ROUTETABLE']._serialized_end=638
-  _globals['_ROLLOUTEVENT']._serialized_start=641
-  _globals['_ROLLOUTEVENT']._serialized_end=955
-  _globals['_APPLYSPECREQUEST']._serialized_start=957
-  _globals['_APPLYSPECREQUEST']._serialized_end=1020
-  _globals['_APPLYSPECRESPONSE']._serialized_start=1022
-  _globals['_APPLYSPECRESPONSE']._serialized_end=1095
-  _globals['_STARTROLLOUTREQUEST']._serialized_start=1097
-  _globals['_STARTROLLOUTREQUEST']._serialized_end=1213
-  _globals['_ROLLOUTCOMMAND']._serialized_start=1215
-  _globals['_ROLLOUTCOMMAND']._serialized_end=1277
-  _globals['_ROLLOUTSTATUSREQUEST']._serialized_start=1279
-  _globals['_ROLLOUTSTATUSREQUEST']._serialized_end=1332
-  _globals['_ROLLOUTSTATUS']._serialized_start=1335
-  _globals['_ROLLOUTSTATUS']._serialized_end=1618
-  _globals['_ROLLOUTSTEP']._serialized_start=1621
-  _globals['_ROLLOUTSTEP']._serialized_end=1912
-  _globals['_FINDING']._serialized_start=1915
-  _globals['_FINDING']._serialized_end=2135
-  _globals['_ROLLOUTREPORTREQUEST']._serialized_start=2137
-  _globals['_ROLLOUTREPORTREQUEST']._serialized_end=2194
-  _globals['_ROLLOUTREPORT']._serialized_start=2197
-  _globals['_ROLLOUTREPORT']._serialized_end=2443
-  _globals['_EVIDENCEPOINT']._serialized_start=2446
-  _globals['_EVIDENCEPOINT']._serialized_end=2574
-  _globals['_LISTMODELSREQUEST']._serialized_start=2576
-  _globals['_LISTMODELSREQUEST']._serialized_end=2595
-  _globals['_LISTMODELSRESPONSE']._serialized_start=2597
-  _globals['_LISTMODELSRESPONSE']._serialized_end=2633
-  _globals['_ROLLOUTCONTROL']._serialized_start=2636
-  _globals['_ROLLOUTCONTROL']._serialized_end=3419
+  _globals['_MODELSPEC']._serialized_start=126
+  _globals['_MODELSPEC']._serialized_end=322
+  _globals['_ARM']._serialized_start=325
+  _globals['_ARM']._serialized_end=559
+  _globals['_ROUTETABLE']._serialized_start=562
+  _globals['_ROUTETABLE']._serialized_end=713
+  _globals['_ROLLOUTEVENT']._serialized_start=716
+  _globals['_ROLLOUTEVENT']._serialized_end=1030
+  _globals['_APPLYSPECREQUEST']._serialized_start=1032
+  _globals['_APPLYSPECREQUEST']._serialized_end=1095
+  _globals['_APPLYSPECRESPONSE']._serialized_start=1097
+  _globals['_APPLYSPECRESPONSE']._serialized_end=1170
+  _globals['_STARTROLLOUTREQUEST']._serialized_start=1172
+  _globals['_STARTROLLOUTREQUEST']._serialized_end=1288
+  _globals['_ROLLOUTCOMMAND']._serialized_start=1290
+  _globals['_ROLLOUTCOMMAND']._serialized_end=1352
+  _globals['_ROLLOUTSTATUSREQUEST']._serialized_start=1354
+  _globals['_ROLLOUTSTATUSREQUEST']._serialized_end=1407
+  _globals['_ROLLOUTSTATUS']._serialized_start=1410
+  _globals['_ROLLOUTSTATUS']._serialized_end=1693
+  _globals['_ROLLOUTSTEP']._serialized_start=1696
+  _globals['_ROLLOUTSTEP']._serialized_end=1987
+  _globals['_FINDING']._serialized_start=1990
+  _globals['_FINDING']._serialized_end=2210
+  _globals['_ROLLOUTREPORTREQUEST']._serialized_start=2212
+  _globals['_ROLLOUTREPORTREQUEST']._serialized_end=2269
+  _globals['_ROLLOUTREPORT']._serialized_start=2272
+  _globals['_ROLLOUTREPORT']._serialized_end=2518
+  _globals['_EVIDENCEPOINT']._serialized_start=2521
+  _globals['_EVIDENCEPOINT']._serialized_end=2649
+  _globals['_LISTMODELSREQUEST']._serialized_start=2651
+  _globals['_LISTMODELSREQUEST']._serialized_end=2670
+  _globals['_LISTMODELSRESPONSE']._serialized_start=2672
+  _globals['_LISTMODELSRESPONSE']._serialized_end=2708
+  _globals['_ROLLOUTCONTROL']._serialized_start=2711
+  _globals['_ROLLOUTCONTROL']._serialized_end=3494
 # @@protoc_insertion_point(module_scope)

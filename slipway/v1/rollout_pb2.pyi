@@ -1,6 +1,7 @@
 import datetime
 
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from slipway.v1 import defence_pb2 as _defence_pb2
 from slipway.v1 import tensors_pb2 as _tensors_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
@@ -33,7 +34,7 @@ class ModelSpec(_message.Message):
     def __init__(self, name: _Optional[str] = ..., tenant: _Optional[str] = ..., revision: _Optional[int] = ..., yaml: _Optional[str] = ..., recipe: _Optional[str] = ..., recipe_digest: _Optional[str] = ..., digest: _Optional[str] = ..., applied_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., applied_by: _Optional[str] = ...) -> None: ...
 
 class Arm(_message.Message):
-    __slots__ = ("version", "digest", "upstream", "role", "weight_ppm", "profile", "mirror_ppm", "max_mirrored_per_s")
+    __slots__ = ("version", "digest", "upstream", "role", "weight_ppm", "profile", "mirror_ppm", "max_mirrored_per_s", "input_profile")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     UPSTREAM_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +43,7 @@ class Arm(_message.Message):
     PROFILE_FIELD_NUMBER: _ClassVar[int]
     MIRROR_PPM_FIELD_NUMBER: _ClassVar[int]
     MAX_MIRRORED_PER_S_FIELD_NUMBER: _ClassVar[int]
+    INPUT_PROFILE_FIELD_NUMBER: _ClassVar[int]
     version: str
     digest: str
     upstream: str
@@ -50,7 +52,8 @@ class Arm(_message.Message):
     profile: _tensors_pb2.ReferenceProfile
     mirror_ppm: int
     max_mirrored_per_s: float
-    def __init__(self, version: _Optional[str] = ..., digest: _Optional[str] = ..., upstream: _Optional[str] = ..., role: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., profile: _Optional[_Union[_tensors_pb2.ReferenceProfile, _Mapping]] = ..., mirror_ppm: _Optional[int] = ..., max_mirrored_per_s: _Optional[float] = ...) -> None: ...
+    input_profile: _defence_pb2.InputProfile
+    def __init__(self, version: _Optional[str] = ..., digest: _Optional[str] = ..., upstream: _Optional[str] = ..., role: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., profile: _Optional[_Union[_tensors_pb2.ReferenceProfile, _Mapping]] = ..., mirror_ppm: _Optional[int] = ..., max_mirrored_per_s: _Optional[float] = ..., input_profile: _Optional[_Union[_defence_pb2.InputProfile, _Mapping]] = ...) -> None: ...
 
 class RouteTable(_message.Message):
     __slots__ = ("model", "tenant", "epoch", "arms", "salt", "written_at")

@@ -13,6 +13,7 @@ from tests.gateway.rest_stand_in import HEADERS
 class _Caller:
     answering = None
     is_gone = False
+    certificate = b""
 
 
 async def _app(scope: Any, receive: Any, send: Any) -> None:

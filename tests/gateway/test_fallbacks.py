@@ -89,7 +89,9 @@ def model(*fallback: str) -> Model:
     coder = coder_of(contract, [])
     forms = {arm.version: RecordForm(contract, arm, epoch=7, coder=coder) for arm in route.arms}
     resource = Resource(tenant="default", model="m")
-    return Model(name="m", tenant="default", resource=resource, contract=contract, route=route, forms=forms)
+    return Model(
+        name="m", tenant="default", resource=resource, contract=contract, route=route, forms=forms, guards={}
+    )
 
 
 def prediction(of: Model) -> Prediction:

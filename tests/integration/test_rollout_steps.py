@@ -11,7 +11,7 @@ import pytest
 
 from services.rollout.domain.position import Position, fold
 from services.rollout.messages import to_routes
-from services.rollout.rows import entry_of, spec_of
+from services.rollout.rows import Profiles, entry_of, spec_of
 from slipway.v1.rollout_pb2 import RouteTable
 from tests.rollout import bench
 from tests.rollout.bench import Bench
@@ -281,7 +281,7 @@ async def test_the_log_alone_leads_to_the_same_place_and_the_same_bytes(it: Benc
     table = await it.published(status.routes.epoch)
     spec = spec_of(await it.database.fetchrow("SELECT * FROM model_specs WHERE model = $1", it.model))
     at_s = table.written_at.ToMicroseconds() / 1e6
-    profiles = {arm.version: arm.profile.SerializeToString() for arm in table.arms}
+    profiles = {arm.version: Profiles(reference=arm.profile.SerializeToString()) for arm in table.arms}
     made = to_routes(spec, first, profiles=profiles, written_at_s=at_s)
     assert made.SerializeToString(deterministic=True) == table.SerializeToString(deterministic=True)
     it.service.kill()

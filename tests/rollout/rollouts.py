@@ -123,7 +123,7 @@ def seen(
     unit: str = "",
     is_pinned: bool = False,
     latency_s: float = 0.01,
-    flags: int = 0,
+    input_score: float | None = None,
     has_abstained: bool | None = None,
 ) -> Observation:
     """One record."""
@@ -140,7 +140,7 @@ def seen(
         unit=unit,
         is_pinned=is_pinned,
         latency_s=latency_s,
-        flags=flags,
+        input_score=input_score,
         has_abstained=has_abstained,
     )
 

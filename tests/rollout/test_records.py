@@ -125,9 +125,9 @@ def test_what_went_wrong_with_records_is_nothing_the_version_did(message: Any) -
 
 def test_a_record_says_whose_it_was_and_what_was_odd_about_its_inputs() -> None:
     message = _served(_label("1"), prediction_id="p", unit="ann", pinned=True, latency_s=0.03)
-    message.flags.extend(["out_of_range:a", "unknown_category:b"])
+    message.input_scores.extend([0.5, 2.0])
     seen = _seen(message)
-    assert (seen.prediction_id, seen.unit, seen.is_pinned, seen.flags) == ("p", "ann", True, 2)
+    assert (seen.prediction_id, seen.unit, seen.is_pinned, seen.input_score) == ("p", "ann", True, 2)
     assert seen.latency_s == pytest.approx(0.03)
 
 
@@ -142,3 +142,17 @@ def test_a_request_abstains_with_any_of_its_rows(rows: tuple[bool, bool], has_ab
     assert _seen(_served(abstained, _label("1", "0"))).has_abstained is has_abstained
     assert _seen(_served(_label("1", "0"), abstained)).classes == (("0", 1), ("1", 1))
     assert _seen(_served(_label("1", "0"))).has_abstained is None
+
+
+@pytest.mark.parametrize(("abstained", "expected"), [(b"\0\0", False), (b"\0\1", True)])
+def test_a_request_abstains_where_the_gateway_says_so(abstained: bytes, expected: bool) -> None:
+    message = _served(_label("1", "0"))
+    message.abstained = abstained
+    assert _seen(message).has_abstained is expected
+
+
+def test_a_score_that_is_no_number_is_none() -> None:
+    message = _served(_label("1"))
+    message.input_scores.append(float("nan"))
+    assert _seen(message).input_score is None
+    assert _seen(_served(_label("1"))).input_score is None

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from slipway.signature import Signature, signature_of
 from slipway.spec import Spec
+from slipway.spec_defence import Defence
 from slipway.spec_sections import Feature
 
 Floats = NDArray[np.float32]
@@ -39,6 +40,7 @@ class Contract:
     keeps_stale: bool  # whether an old answer may stand in for one that cannot be computed
     recording: str  # what an answer waits for: standard, fsync, broker
     is_strict: bool  # whether it waits for anything
+    defence: Defence
     counts_unrecorded: bool  # answers go on, and are counted, while records have no room
 
     @property
@@ -76,5 +78,6 @@ def contract_of(spec: Spec) -> Contract:
         keeps_stale="cached_answer" in spec.serving.fallback,
         recording=spec.serving.recording,
         is_strict=spec.serving.recording != "standard",
+        defence=spec.defence,
         counts_unrecorded=spec.serving.when_records_full == "count",
     )

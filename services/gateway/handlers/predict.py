@@ -8,8 +8,8 @@ from typing import Final
 from services.gateway import metrics, records, wire
 from services.gateway.answering import Answering, Question
 from services.gateway.arm_metrics import arm_metrics
+from services.gateway.defending import columns_of, defend_answer, parameters_of
 from services.gateway.domain.batching import Columns
-from services.gateway.domain.contract import Contract
 from services.gateway.domain.rate_limit_fields import Fields
 from services.gateway.intake import Intake
 from services.gateway.limits.limits import Limits
@@ -26,7 +26,7 @@ from services.gateway.stages import (
     Stages,
     StageSampler,
 )
-from services.gateway.wire import Answer, InferCall
+from services.gateway.wire import Answer, InferCall, Parameters
 from slipway import tokens
 from slipway.clock import Clock
 from slipway.errors import SlipwayError
@@ -144,7 +144,7 @@ class Predictions:
             self._count_failure(question, "CANCELLED")
             raise
         try:
-            latency_s = self._record(prediction, columns, start_s=question.start_s)
+            latency_s = self._record(question, prediction, columns)
             if prediction.contract.is_strict:
                 latency_s = await self._settle(question, prediction)
         except SlipwayError as error:
@@ -164,7 +164,7 @@ class Predictions:
             parameters=self._parameters(prediction),
             rows=prediction.checked.rows,
             is_raw=call.is_raw,
-            outputs=_chosen(prediction.contract, columns, wanted=question.outputs),
+            outputs=_chosen(prediction, columns, wanted=question.wanted),
             limits=question.reservation.fields(),
         )
 
@@ -176,9 +176,10 @@ class Predictions:
         """
         self._intake.check(caller, call)
 
-    def _record(self, prediction: Prediction, outputs: Columns, *, start_s: float) -> float:
+    def _record(self, question: Question, prediction: Prediction, outputs: Columns) -> float:
         """Keep the answer before it is given: an answer without a record must not exist."""
-        latency_s = self._clock.monotonic_s() - start_s
+        defend_answer(question.model, prediction, outputs)
+        latency_s = self._clock.monotonic_s() - question.start_s
         record = records.served(prediction, outputs, now_s=self._clock.now_s(), latency_s=latency_s)
         self._recording.keep(prediction, record)
         return latency_s
@@ -209,8 +210,8 @@ class Predictions:
         )
         self._recording.keep_failure(prediction, record)
 
-    def _parameters(self, prediction: Prediction) -> dict[str, str | int]:
-        parameters: dict[str, str | int] = {
+    def _parameters(self, prediction: Prediction) -> Parameters:
+        parameters: Parameters = {
             "slipway_prediction_id": prediction.prediction_id,
             "slipway_feedback_token": tokens.issue(
                 self._token_secret, subject=prediction.prediction_id, owner=_owner(prediction.caller)
@@ -222,15 +223,17 @@ class Predictions:
             parameters["slipway_degraded"] = prediction.degraded
         if not prediction.is_recorded:
             parameters["slipway_unrecorded"] = 1
+        parameters.update(parameters_of(prediction))
         return parameters
 
 
 def _chosen(
-    contract: Contract, columns: Columns, *, wanted: Sequence[str]
+    prediction: Prediction, columns: Columns, *, wanted: Sequence[str]
 ) -> tuple[tuple[TensorSpec, bytes], ...]:
-    by_name = {
-        spec.name: (spec, column) for spec, column in zip(contract.signature.outputs, columns, strict=True)
-    }
+    specs = prediction.contract.signature.outputs
+    by_name = {spec.name: (spec, column) for spec, column in zip(specs, columns, strict=True)}
+    if not by_name.keys() >= set(wanted):
+        by_name.update(columns_of(prediction))
     return tuple(by_name[name] for name in wanted)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from typing import Any
 
 from services.retraining.domain.examples import Lineage
@@ -48,6 +49,7 @@ def manifest(
     offsets: Sequence[OffsetSpan],
     parity: Mapping[str, Any],
     training_s: float,
+    input_profile: bytes = b"",
 ) -> dict[str, Any]:
     """The document stored as manifest.json."""
     return {
@@ -72,6 +74,7 @@ def manifest(
         "gate": _gate(origin, verdict, plan),
         "parity": dict(parity),
         "training_s": training_s,
+        "input_profile_sha256": sha256(input_profile).hexdigest() if input_profile else "",
     }
 
 

@@ -50,7 +50,7 @@ def served_value(metric: str, seen: Observation, *, slow: SlowLine, cpus_per_rep
     if metric == "error_rate":
         return float(is_broken)
     if metric == "input_score":
-        return float(seen.flags)
+        return seen.input_score
     if is_broken:
         return None
     if metric == "abstention":

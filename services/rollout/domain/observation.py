@@ -20,7 +20,7 @@ class Observation:
         classes: Answered classes and how often; empty for regressors and sealed payloads.
         unit: The sticky unit; empty: the request is its own.
         is_pinned: The caller chose the arm: no chance assigned it, so it proves nothing.
-        flags: How many values of the inputs were outside of what the spec declares.
+        input_score: Of the row furthest from the training data; None: not scored.
         has_abstained: Whether a row of it abstained; None where the version cannot.
         fault: Why it failed or is malformed, in words.
     """
@@ -38,6 +38,6 @@ class Observation:
     unit: str = ""
     is_pinned: bool = False
     latency_s: float = 0.0
-    flags: int = 0
+    input_score: float | None = None
     has_abstained: bool | None = None
     fault: str = ""

@@ -3,13 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.retraining.domain.calibration import (
-    apply_temperature,
-    calibrate,
-    expected_calibration_error,
-    fit_temperature,
-    reliability,
-)
+from services.retraining.domain.calibration import calibrate, expected_calibration_error, reliability
+from slipway.stats.temperature import apply_temperature, fit_temperature
 
 RNG = np.random.default_rng(7)
 

@@ -16,7 +16,7 @@ from services.rollout.domain.slow_line import EVERY, NO_LINE, SlowLine, observe
 from slipway.spec_sections import Slice
 from tests.rollout.rollouts import seen
 
-GOOD = seen(2, offset=0, epoch=1, rows=4, latency_s=0.2, flags=3, has_abstained=False)
+GOOD = seen(2, offset=0, epoch=1, rows=4, latency_s=0.2, input_score=3.0, has_abstained=False)
 
 
 def line() -> SlowLine:
@@ -42,7 +42,7 @@ def test_the_numbers_of_an_answered_request() -> None:
 
 @pytest.mark.parametrize("outcome", ["failed", "malformed"])
 def test_a_broken_request_is_an_error_and_nothing_else(outcome: str) -> None:
-    broken = seen(2, offset=0, epoch=1, outcome=outcome, latency_s=9, flags=1)  # type: ignore[arg-type]
+    broken = seen(2, offset=0, epoch=1, outcome=outcome, latency_s=9, input_score=1.0)  # type: ignore[arg-type]
     assert value("error_rate", broken) == 1
     assert value("input_score", broken) == 1
     assert [value(m, broken) for m in ("latency_p99", "cost", "abstention", "accuracy")] == [None] * 4
