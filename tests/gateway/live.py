@@ -45,11 +45,13 @@ def wait_for(what: str, check: Callable[[], Any], *, within_s: float = WITHIN_S)
     return answer
 
 
-def spec_text(model: str, serving: str = SERVING, *, columns: Sequence[str] = FEATURES) -> str:
+def spec_text(
+    model: str, serving: str = SERVING, *, columns: Sequence[str] = FEATURES, defence: str = ""
+) -> str:
     features = ", ".join(f"{{name: {f}, range: [0, 1]}}" for f in columns)
     return (
         f'name: {model}\ntask: binary\nfeatures: [{features}]\nlabel: {{name: y, classes: ["0", "1"]}}\n'
-        f"serving: {{{serving}}}\n"
+        f"serving: {{{serving}}}\n" + (f"defence: {{{defence}}}\n" if defence else "")
     )
 
 
@@ -63,6 +65,7 @@ class Gateway:
     epoch: int = 0
     serving: str = SERVING
     columns: Sequence[str] = FEATURES
+    defence: str = ""
     answered: list[str] = field(default_factory=list)  # the client's ledger: ids of its predictions
 
     @property
@@ -100,7 +103,7 @@ class Gateway:
         sample = np.linspace(0, 1, 101)
         for arm in arms:
             arm.profile.features.extend(to_proto(numeric_profile(f, sample)) for f in self.columns)
-        text = spec_text(self.model, self.serving, columns=self.columns)
+        text = spec_text(self.model, self.serving, columns=self.columns, defence=self.defence)
         spec = ModelSpec(name=self.model, tenant="default", revision=1, yaml=text)
         table = RouteTable(model=self.model, tenant="default", epoch=self.epoch, salt="s", arms=arms)
         messages = [
