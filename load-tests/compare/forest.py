@@ -14,6 +14,7 @@ from sklearn.ensemble import RandomForestClassifier
 from slipway.oip import open_inference_pb2 as pb
 
 MODEL: Final = "forest"
+GUARDED: Final = "forest_guarded"  # the same model, its inputs scored
 FEATURES: Final = tuple(f"f{n}" for n in range(30))
 TREES: Final = 100
 _ROWS: Final = 2000
@@ -41,6 +42,16 @@ class Forest:
     def spec(self) -> Path:
         """The model spec for Slipway."""
         return self.folder / "model.yaml"
+
+    @property
+    def guarded_spec(self) -> Path:
+        """The spec of the same model that scores its inputs."""
+        return self.folder / "guarded.yaml"
+
+    @property
+    def guarded_body(self) -> Path:
+        """The same row for that one."""
+        return self.folder / "guarded.bin"
 
     @property
     def grpc_body(self) -> Path:
@@ -86,10 +97,12 @@ def make_forest(folder: Path) -> Forest:
     folder.mkdir(parents=True, exist_ok=True)
     if not forest.onnx.is_file():
         _train(forest)
-    forest.spec.write_text(_spec())
-    request = pb.ModelInferRequest(model_name=MODEL, raw_input_contents=[forest.row.tobytes()])
-    request.inputs.add(name="features", datatype="FP32", shape=forest.row.shape)
-    forest.grpc_body.write_bytes(request.SerializeToString())
+    forest.spec.write_text(_spec(MODEL, score="none"))
+    forest.guarded_spec.write_text(_spec(GUARDED, score="flag"))
+    for name, body in ((MODEL, forest.grpc_body), (GUARDED, forest.guarded_body)):
+        request = pb.ModelInferRequest(model_name=name, raw_input_contents=[forest.row.tobytes()])
+        request.inputs.add(name="features", datatype="FP32", shape=forest.row.shape)
+        body.write_bytes(request.SerializeToString())
     forest.json_body.write_text(json.dumps({"features": forest.row.tolist()}))
     data = [float(value) for value in forest.row.ravel()]
     forest.rest_body.write_text(json.dumps({"inputs": [{**_tensor(forest.row), "data": data}]}))
@@ -111,10 +124,10 @@ def _train(forest: Forest) -> None:
     forest.onnx.write_bytes(onnx)  # last: it says that all is there
 
 
-def _spec() -> str:
+def _spec(name: str, *, score: str) -> str:
     features = "".join(f"  - {{name: {name}, range: [-6, 6]}}\n" for name in FEATURES)
     return (
-        f"name: {MODEL}\ntask: binary\nfeatures:\n{features}"
+        f"name: {name}\ntask: binary\nfeatures:\n{features}"
         'label: {name: y, classes: ["0", "1"]}\nserving: {timeout_ms: 10000}\n'
-        "retraining: {automatic: false}\n"
+        f"retraining: {{automatic: false}}\ndefence: {{density: {{action: {score}}}}}\n"
     )

@@ -58,6 +58,26 @@ def _throughput(against: str, title: str, wanted: float, *, aim: float | None = 
     )
 
 
+_GUARDED: Final = (
+    Goal(
+        title="p50 added by limits and input score, 1 in flight",
+        against="gateway",
+        contestant="gateway_guarded",
+        load=Load(in_flight=1),
+        column="p50_ms",
+        wanted=0.35,
+        is_ratio=False,
+    ),
+    Goal(
+        title="throughput with limits and input score against without, 128 in flight",
+        against="gateway",
+        contestant="gateway_guarded",
+        load=Load(in_flight=128),
+        column="rate_per_s",
+        wanted=0.85,
+    ),
+)
+
 GOALS: Final = (
     _throughput("ray_tuned", "tuned Ray Serve", 1.4, aim=1.8),
     _throughput("ray_installed", "Ray Serve as installed", 5.0),
@@ -89,6 +109,7 @@ GOALS: Final = (
         column="rate_per_s",
         wanted=1.0,
     ),
+    *_GUARDED,
 )
 
 CACHE_HITS: Final = Measurement(

@@ -65,6 +65,7 @@ def _over_http(name: str, title: str, site: str) -> Contestant:
 
 CONTESTANTS: Final = (
     Contestant(name="gateway", title="Slipway: gateway and replica", site=SLIPWAY),
+    Contestant(name="gateway_guarded", title="Slipway: with limits and input score", site=SLIPWAY),
     Contestant(name="replica", title="Slipway's replica, called directly", site=SLIPWAY),
     Contestant(name="raw_grpc", title="raw grpc.aio + uvloop, model in process", site="raw_grpc"),
     Contestant(name="ray_tuned", title="Ray Serve gRPC, tuned", site="ray_tuned"),

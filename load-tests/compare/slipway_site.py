@@ -16,7 +16,7 @@ from typing import Any, Final
 import psutil
 import requests
 from drivers import Target
-from forest import MODEL, make_forest
+from forest import GUARDED, MODEL, make_forest
 from servers import CannotRun, command, wait_until
 from sites import (
     HEADER_LENGTH,
@@ -37,6 +37,19 @@ from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
 
 _SLIPWAY: Final = str(ROOT / ".venv" / "bin" / "slipway")
 _NEEDED: Final = ("gateway", "inference", "rollout")
+# Three limits that the caller `guarded` meets and never reaches, and policies that many callers would bring.
+_LIMITS: Final = """
+prices: {per_request: 0.0001, per_compute_second: 0.01}
+limits:
+  - {name: rate, match: {principal: guarded}, rate: {requests: 1000000, per: second}}
+  - {name: month, match: {principal: guarded}, budget: {cost: 1000000, per: month}}
+  - {name: cap, match: {principal: guarded}, concurrency: 100000}
+"""
+_POLICY: Final = """
+@id("team-{n}")
+permit (principal in Role::"team-{n}", action == Action::"infer", resource == Model::"other-{n}");
+"""
+_POLICIES: Final = 50
 _MARK: Final = "made-by-compare"
 _WITHIN_S: Final = 400.0
 _BACKLOG: Final = re.compile(r"^slipway_gateway_spool_backlog_bytes\S* (\S+)$", re.MULTILINE)
@@ -66,6 +79,10 @@ class LocalStack:
             raise CannotRun(f"{home} is not empty and not of an earlier comparison; choose another --home")
         self.tell("reset", "--yes")
         mark.touch()
+        policies = home / "access" / "policies"
+        policies.mkdir(parents=True)
+        (home / "access" / "limits.yaml").write_text(_LIMITS)
+        (policies / "teams.cedar").write_text("".join(_POLICY.format(n=n) for n in range(_POLICIES)))
 
     def tell(self, *words: str) -> str:
         """Run one `slipway` command."""
@@ -74,14 +91,15 @@ class LocalStack:
     def champion(self) -> str:
         """The version that serves, registered and rolled out if there is none yet."""
         forest = self._workshop.forest
-        self.tell("apply", "-f", str(forest.spec))
-        if not self._serving():
-            self.tell("register", MODEL, str(forest.onnx), "--sample", str(forest.sample))
-        return self._serving()
+        for model, spec in ((GUARDED, forest.guarded_spec), (MODEL, forest.spec)):
+            self.tell("apply", "-f", str(spec))
+            if not self._serving(model):
+                self.tell("register", model, str(forest.onnx), "--sample", str(forest.sample))
+        return self._serving(MODEL)
 
-    def _serving(self) -> str:
+    def _serving(self, model: str) -> str:
         listed: list[dict[str, Any]] = json.loads(self.tell("models", "--json"))
-        return next((str(row["champion"]) for row in listed if row["model"] == MODEL), "")
+        return next((str(row["champion"]) for row in listed if row["model"] == model), "")
 
     def gateway(self) -> Target:
         """The public gRPC port, with a fresh key."""
@@ -89,8 +107,7 @@ class LocalStack:
 
     def doors(self) -> dict[str, Target]:
         """The gateway by each of its protocols, with a fresh key."""
-        made = json.loads(self.tell("keys", "create", "compare", "--json"))
-        who = {"authorization": f"Bearer {made['key']}"}
+        who = self._credentials("compare")
         forest = self._workshop.forest
         grpc = Target(
             address=f"{LOOPBACK}:{self._ports['gateway_grpc']}", body=forest.grpc_body, metadata=who
@@ -102,8 +119,18 @@ class LocalStack:
             metadata=who | {HEADER_LENGTH: str(len(forest.binary_head))},
             content_type="application/octet-stream",
         )
-        targets = {"gateway": grpc, "gateway_rest_binary": binary, "gateway_rest_json": rest}
+        guarded = replace(grpc, body=forest.guarded_body, metadata=self._credentials("guarded"))
+        targets = {
+            "gateway": grpc,
+            "gateway_guarded": guarded,
+            "gateway_rest_binary": binary,
+            "gateway_rest_json": rest,
+        }
         return {name: replace(it, settled=self._has_shipped_all) for name, it in targets.items()}
+
+    def _credentials(self, principal: str) -> dict[str, str]:
+        made = json.loads(self.tell("keys", "create", principal, "--json"))
+        return {"authorization": f"Bearer {made['key']}"}
 
     def replica(self, version: str) -> Target:
         """The port of the replica behind it."""
