@@ -100,17 +100,18 @@ async def test_goes_at_once_while_a_slot_is_free_and_together_while_none_is() ->
 
 
 async def test_requests_that_enter_turn_by_turn_go_together_where_calls_have_had_company() -> None:
-    upstream = Upstream()
-    it = lane(upstream)
+    upstream, clock = Upstream(), ManualClock()
+    it = lane(upstream, clock)
     for _ in range(8):
         upstream.gate.clear()
-        tasks = await started(*(submit(it, n) for n in range(4)))
+        tasks = await started(*(submit(it, n, clock=clock) for n in range(4)))
+        clock.advance(0.05)
         upstream.gate.set()
         await asyncio.gather(*tasks)
     upstream.calls.clear()
     arriving = []
     for n in range(3):
-        arriving += await started(submit(it, n))
+        arriving += await started(submit(it, n, clock=clock))
     assert await asyncio.gather(*arriving) == [[0], [2], [4]]
     assert len(upstream.calls) < 3
 
