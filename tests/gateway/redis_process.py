@@ -45,8 +45,9 @@ class RedisProcess:
         return redis.Redis(port=self.port, password=self.password, socket_timeout=5)
 
     def names(self) -> set[bytes]:
+        """Of the kept answers; limits have keys of their own there."""
         with self.client() as client:
-            return set(client.scan_iter("slipway:*"))
+            return set(client.scan_iter("slipway:1:*"))
 
     def kill(self) -> None:
         if self.process is not None:
