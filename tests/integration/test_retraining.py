@@ -94,7 +94,8 @@ async def check_papers(it: Bench, version: Any, *, dataset_id: str) -> None:
         Path(it.service.environment["SLIPWAY_SECRETS_DIR"], PRIVATE_FILE).read_text
     )
     signed = Trust([Signer(secret).public]).verify(envelope, model=it.model, digest=version.digest)
-    assert signed.files.keys() == {"manifest.json", "calibration.json", "model_card.md", "profile.pb"}
+    papers = {"manifest.json", "calibration.json", "model_card.md", "profile.pb", "input_profile.pb"}
+    assert signed.files.keys() == papers
     assert (signed.made_by, signed.origin) == (manifest["request"]["actor"], "trained")
     trained = manifest["data"]["training"]
     assert trained["datasets"] == {f"dataset:{dataset_id}": trained["rows"]}
