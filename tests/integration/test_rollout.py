@@ -78,10 +78,11 @@ async def test_a_spec_that_cannot_be_is_refused(
     assert (await it.status()).spec.revision == 1
 
 
-async def test_an_unknown_model_is_named_beside_the_known_ones(it: Bench) -> None:
-    await it.apply()
+async def test_who_asks_for_an_unknown_model_is_told_where_the_known_ones_stand(it: Bench) -> None:
     request = RolloutStatusRequest(model="no-such-model")
-    with pytest.raises(grpc.aio.AioRpcError, match=it.model) as refusal:
+    with pytest.raises(
+        grpc.aio.AioRpcError, match="'no-such-model' is not known; `slipway models`"
+    ) as refusal:
         await it.stub.GetStatus(request, metadata=it.metadata, timeout=10)
     assert refusal.value.code() is grpc.StatusCode.NOT_FOUND
 
