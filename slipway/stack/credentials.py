@@ -7,7 +7,7 @@ from typing import Final
 
 from slipway.models.signing import PRIVATE_FILE, PUBLIC_FILE, Signer
 from slipway.secret_text import secret_text
-from slipway.stack.new_file import write_once
+from slipway.stack.new_file import replace_file, write_once
 
 OPERATOR_TOKEN: Final = "operator.token"
 FEEDBACK_TOKEN_KEY: Final = "feedback_token.key"
@@ -53,7 +53,7 @@ def publish_signing_key(directory: Path) -> None:
     path = directory / PUBLIC_FILE
     known = path.read_text() if path.exists() else ""
     if public not in known.split():
-        path.write_text(f"{known}{public}\n")
+        replace_file(path, f"{known}{public}\n".encode(), mode=0o600)
 
 
 def read_secret(directory: Path, name: str) -> str:
