@@ -3,15 +3,14 @@
 An unknown key, a missing one, or a limit that could never count anything is an error with line and key.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from typing import Annotated, Any, Final, Literal, get_args
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Final, Literal, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field
 
-from slipway.errors import InvalidInput
 from slipway.spec_sections import Name, Section
-from slipway.yaml_source import Path, YamlSource
+from slipway.yaml_problems import YamlProblems, problem_at, read_sections
+from slipway.yaml_source import Path
 
 FILE: Final = "limits.yaml"
 EACH: Final = "*"
@@ -131,46 +130,10 @@ def parse(text: str, *, has_tokens: bool = False) -> LimitsFile:
     """
     if not text.strip():
         return LimitsFile()
-    try:
-        source = YamlSource(text)
-    except InvalidInput as error:
-        raise InvalidInput(f"{FILE}: {error}") from error
-    try:
-        file = LimitsFile.model_validate(source.plain())
-    except ValidationError as error:
-        raise _problems(source, [(p["loc"], _what(dict(p))) for p in error.errors()]) from error
+    file, source = read_sections(text, LimitsFile, what=FILE)
     if found := list(_inconsistencies(file, has_tokens=has_tokens)):
-        raise _problems(source, found)
+        raise YamlProblems(FILE, [problem_at(source, path, what) for path, what in found])
     return file
-
-
-def _problems(source: YamlSource, found: Sequence[tuple[Path, str]]) -> InvalidInput:
-    lines = (
-        f"line {source.line_of(path)}: {'.'.join(str(part) for part in path)}: {what}" for path, what in found
-    )
-    return InvalidInput(f"{FILE}: " + "; ".join(lines))
-
-
-def _what(problem: dict[str, Any]) -> str:
-    if problem["type"] == "extra_forbidden":
-        known = _section_at(problem["loc"][:-1]).model_fields
-        close = get_close_matches(str(problem["loc"][-1]), known, n=1)
-        return "unknown key; " + (f"is it `{close[0]}`?" if close else f"known are {', '.join(known)}")
-    if problem["type"] == "missing":
-        return "this key is required"
-    if problem["type"] == "string_type":
-        return f"must be text; put {problem['input']!s:.40} in quotes"
-    return f"{problem['msg']}, not {problem['input']!r:.60}"
-
-
-def _section_at(path: Path) -> type[BaseModel]:
-    section: type[BaseModel] = LimitsFile
-    for part in path:
-        if isinstance(part, str) and part in section.model_fields:
-            annotation = section.model_fields[part].annotation
-            kinds = (annotation, *get_args(annotation))
-            section = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), Prices)
-    return section
 
 
 def _inconsistencies(file: LimitsFile, *, has_tokens: bool) -> Iterator[tuple[Path, str]]:

@@ -82,5 +82,6 @@ def _section_at(path: Path, root: type[BaseModel]) -> type[BaseModel]:
         if isinstance(part, str) and part in section.model_fields:
             annotation = section.model_fields[part].annotation
             kinds = (annotation, *get_args(annotation))
-            section = next(k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel))
+            # A mapping's own key may be named like a field that is no section.
+            section = next((k for k in kinds if isinstance(k, type) and issubclass(k, BaseModel)), section)
     return section
