@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Generic, TypeVar
 
 from slipway.errors import InvalidInput
+from slipway.pauses import pause
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +66,7 @@ class WatchedFiles(Generic[T]):
         """Look once a second until told to stop."""
         while not stop.is_set():
             self.look()
-            try:
-                async with asyncio.timeout(_LOOK_S):
-                    await stop.wait()
-            except TimeoutError:
-                continue
+            await pause(stop, _LOOK_S)
 
     def _read(self) -> dict[str, bytes]:
         paths = sorted({path for pattern in self._patterns for path in self._folder.glob(pattern)})

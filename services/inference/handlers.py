@@ -15,6 +15,7 @@ from services.inference.domain.replicas import DRAINING, FAILED, LOADING, READY,
 from services.inference.domain.version import Version, replica_key
 from slipway.clock import Clock
 from slipway.errors import Overloaded, Unauthenticated, Unavailable
+from slipway.pauses import pause
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +117,7 @@ class Inference:
                 self.is_settled = True
                 self._announce()
             self.expire()
-            await _pause(stop, self.report_s / 4)
+            await pause(stop, self.report_s / 4)
         self.close()
 
     def expire(self) -> None:
@@ -193,13 +194,6 @@ class Inference:
     def _check_settled(self) -> None:
         if not self.is_settled:
             raise Unavailable("the inference service has just started; ask again in a few seconds")
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), timeout=seconds)
-    except TimeoutError:
-        return
 
 
 def _fields(version: Version) -> dict[str, str]:

@@ -15,6 +15,7 @@ from slipway import postgres, webhook
 from slipway.clock import Clock
 from slipway.errors import Denied, InvalidInput, Unavailable
 from slipway.job_json import describe
+from slipway.pauses import pause
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class CallbackDelivery:
                     task = group.create_task(self._deliver(due))
                     under_way.add(task)
                     task.add_done_callback(under_way.discard)
-                await _pause(stop)
+                await pause(stop, _LOOK_S)
             for task in under_way:
                 task.cancel()
 
@@ -100,11 +101,3 @@ class CallbackDelivery:
     def _signature(self, due: DueCallback, body: bytes) -> dict[str, str]:
         secret = webhook.secret_of(self._key, tenant=due.owner.tenant, principal=due.owner.principal)
         return webhook.headers(secret, body, message_id=due.job.job_id, now_s=self._clock.now_s())
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(_LOOK_S):
-            await stop.wait()
-    except TimeoutError:
-        return

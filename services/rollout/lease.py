@@ -7,6 +7,7 @@ from typing import Final
 from services.rollout import metrics
 from services.rollout.store import Fenced, Store, Writer
 from slipway.errors import SlipwayError
+from slipway.pauses import pause
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Lease:
                 raise
             except SlipwayError as error:
                 log.warning("the lease must wait: %s", error)
-            await _pause(stop, _LOOK_S if writer is None else self._lease_s / 3)
+            await pause(stop, _LOOK_S if writer is None else self._lease_s / 3)
         if writer:
             await self._release(writer)
 
@@ -60,10 +61,3 @@ class Lease:
             await self._store.release_lease(writer)
         except SlipwayError as error:
             log.warning("the lease runs out by itself: %s", error)
-
-
-async def _pause(stop: asyncio.Event, seconds: float) -> None:
-    try:
-        await asyncio.wait_for(stop.wait(), timeout=seconds)
-    except TimeoutError:
-        return

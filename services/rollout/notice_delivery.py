@@ -12,6 +12,7 @@ from slipway import webhook
 from slipway.callback_urls import CallbackPolicy
 from slipway.clock import Clock
 from slipway.errors import Denied, InvalidInput, SlipwayError, Unavailable
+from slipway.pauses import pause
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +77,7 @@ class NoticeDelivery:
                 for row in await self._claim():
                     self._begin(group, row)
                 await self._tidy()
-                await _pause(stop)
+                await pause(stop, _LOOK_S)
             for task in self._under_way.values():
                 task.cancel()
 
@@ -158,11 +159,3 @@ def receiver_of(url: str) -> str:
     """Scheme and host of a receiver: the path of a chat's URL is its secret."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}"
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(_LOOK_S):
-            await stop.wait()
-    except TimeoutError:
-        return

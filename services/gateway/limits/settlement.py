@@ -14,6 +14,7 @@ from services.gateway.limits.rules import Bucket, Rule
 from services.gateway.limits.usage import Totals, Usage
 from slipway.errors import Unavailable
 from slipway.limits_file import Unit
+from slipway.pauses import pause
 from slipway.postgres import FAILURES, Connection, Pool, pool
 
 log = logging.getLogger(__name__)
@@ -68,7 +69,7 @@ class Settlement:
                 log.warning("PostgreSQL refused the usage: %r", error)
             finally:
                 self._pool = None
-            await _pause(stop)
+            await pause(stop, _FLUSH_S)
 
     async def spent(self, rule: Rule, bucket: Bucket, window: Window) -> dict[str, int]:
         """What each gateway has spent of one bucket of a budget in a window.
@@ -128,7 +129,7 @@ class Settlement:
                 log.warning("usage waits in memory: %s", error)
             metrics.LIMITS_UNSETTLED.set(self._usage.unsettled)
             if not is_last:
-                await _pause(stop)
+                await pause(stop, _FLUSH_S)
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
@@ -139,14 +140,6 @@ class Settlement:
                 yield connection
         except FAILURES as error:
             raise Unavailable(f"PostgreSQL did not answer for usage: {error!r}") from error
-
-
-async def _pause(stop: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(_FLUSH_S):
-            await stop.wait()
-    except TimeoutError:
-        return
 
 
 def _columns(
