@@ -3,6 +3,7 @@
 Examples:
   PYTHONPATH=. .venv/bin/python load-tests/hot_path/cost.py
   PYTHONPATH=. .venv/bin/python load-tests/hot_path/cost.py --profile   # where the time goes
+  PYTHONPATH=. .venv/bin/python load-tests/hot_path/cost.py --parts     # what each guard adds
 """
 
 import argparse
@@ -12,6 +13,8 @@ import pstats
 import statistics
 import tempfile
 import time
+from collections.abc import Collection
+from contextlib import ExitStack
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -43,9 +46,12 @@ from slipway.clock import SystemClock
 from slipway.identity.api_keys import ApiKey, mac_of, text_of
 from slipway.identity.credentials import Credentials
 from slipway.identity.key_book import KeyBook
+from slipway.input_profiles import InputProfile, to_bytes
 from slipway.oip.open_inference_pb2 import ModelInferRequest, ModelInferResponse
 from slipway.policy.access import builtin_policies
 from slipway.profiles import to_proto
+from slipway.stats import density
+from slipway.stats.confidence import calibrate_classes
 from slipway.stats.profile import numeric_profile
 from slipway.v1.rollout_pb2 import Arm as RouteArm
 from slipway.v1.rollout_pb2 import ModelSpec, RouteTable
@@ -53,6 +59,9 @@ from slipway.watched_files import WatchedFiles
 from tests.identity.known import authenticator_of
 
 FEATURES = [f"f{number}" for number in range(30)]
+# What a pipeline can have beyond key, policy, checks and record.
+LIMITED, SCORED, SURE = "limits", "score", "confidence"
+GUARDS = (LIMITED, SCORED, SURE)
 SPEC = f"""
 name: bench
 task: binary
@@ -107,12 +116,13 @@ def _answer(rows: int) -> bytes:
     return message.SerializeToString()
 
 
-def pipeline(folder: Path) -> Predictions:
+def pipeline(folder: Path, guards: Collection[str] = GUARDS) -> Predictions:
     """The gateway's own parts, with one model at one version."""
     rng = np.random.default_rng(1)
     arm = RouteArm(version="1", digest="d" * 64, upstream="inference", role="champion", weight_ppm=1_000_000)
     for name in FEATURES:
         arm.profile.features.append(to_proto(numeric_profile(name, rng.normal(size=1000))))
+    arm.input_profile.ParseFromString(_input_profile(guards, rng))
     catalog, book, clock = Catalog(), KeyBook(PEPPER), SystemClock()
     catalog.apply_spec(ModelSpec(name="bench", tenant="default", revision=1, yaml=SPEC))
     catalog.apply_route(RouteTable(model="bench", epoch=1, salt="s", arms=[arm]))
@@ -124,7 +134,8 @@ def pipeline(folder: Path) -> Predictions:
     answering = Answering(lanes, Fallbacks(lanes, version, clock=clock, cache=cache), cache=cache)
     gaps = Gaps(folder / "unrecorded.json", spool, clock=clock)
     recording = Recording(spool, gaps, debtor=_NoDebt(), clock=clock)
-    files = WatchedFiles(Path(), (), parse=lambda _: rules_of(limits_file.parse(LIMITS)))
+    limits_text = LIMITS if LIMITED in guards else "limits: []"
+    files = WatchedFiles(Path(), (), parse=lambda _: rules_of(limits_file.parse(limits_text)))
     limits = Limits(files, state=StoreState(is_away=True), usage=Usage(), clock=clock)
     limits.lease_by(_NoDue())
     return Predictions(
@@ -142,6 +153,20 @@ def pipeline(folder: Path) -> Predictions:
         mirror=Mirror(Directory(), spool, lanes=lanes, clock=clock, rng=Random(1)),
         clock=clock,
         token_secret=b"t" * 32,
+    )
+
+
+def _input_profile(guards: Collection[str], rng: np.random.Generator) -> bytes:
+    """As a version trained on rows like these would bring."""
+    rows, sure = rng.normal(size=(2000, len(FEATURES))), rng.uniform(size=2000)
+    probabilities = np.stack([1 - sure, sure], axis=1)
+    truth = (rng.uniform(size=2000) < sure).astype(np.int64)
+    return to_bytes(
+        InputProfile(
+            features=tuple(FEATURES),
+            density=density.fit(rows) if SCORED in guards else None,
+            calibration=calibrate_classes(probabilities, truth) if SURE in guards else None,
+        )
     )
 
 
@@ -199,14 +224,35 @@ async def measure(predictions: Predictions, args: argparse.Namespace) -> list[fl
     return [await once(args.requests) for _ in range(args.rounds)]
 
 
+async def compare_parts(args: argparse.Namespace) -> None:
+    """Pipelines with more and more guards, in turn; what a guard adds is the median."""
+    with ExitStack() as stack:
+        kinds = [GUARDS[:count] for count in range(len(GUARDS) + 1)]
+        folders = [Path(stack.enter_context(tempfile.TemporaryDirectory())) for _ in kinds]
+        pipelines = [pipeline(folder, guards) for folder, guards in zip(folders, kinds, strict=True)]
+        rounds = []
+        for number in range(args.rounds + 1):
+            count = args.requests if number else 1000
+            rounds.append([await answer_all(it, count=count, in_flight=args.in_flight) for it in pipelines])
+    found = np.array(rounds[1:])
+    print(f"{np.median(found[:, 0]):4.0f} us without, at {args.in_flight} in flight")
+    for guard, added in zip(GUARDS, np.median(np.diff(found, axis=1), axis=0), strict=True):
+        print(f"{added:+4.0f} us {guard}")
+    print(f"{np.median(found[:, -1] - found[:, 0]):+4.0f} us together")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000, help="in each round")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--in-flight", type=int, default=128)
+    parser.add_argument("--parts", action="store_true", help="what each guard adds, turn by turn")
     parser.add_argument("--profile", action="store_true", help="print where one round spends its time")
     args = parser.parse_args()
+    if args.parts:
+        uvloop.run(compare_parts(args))
+        return
     with tempfile.TemporaryDirectory() as folder:
         rounds = uvloop.run(measure(pipeline(Path(folder)), args))
     if args.profile:

@@ -6,6 +6,7 @@ from functools import partial
 from services.gateway.cache.answers import AnswerCache
 from services.gateway.cache.flights import WaitedInVain
 from services.gateway.catalog import Model
+from services.gateway.defending import defend_inputs
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.fallback import deadline_of_arm
 from services.gateway.fallbacks import Fallbacks
@@ -65,6 +66,7 @@ class Answering:
         except SlipwayError as error:
             if isinstance(error, WaitedInVain):
                 question.is_sent = True  # by the one whom it waited for
+            defend_inputs([prediction])  # by the guard of the version that was meant
             replaced = await self._fallbacks.replace(
                 question.model,
                 prediction,
@@ -90,6 +92,7 @@ class Answering:
             level=question.level,
             stages=question.stages,
             charge=question.charge,
+            prediction=prediction,
         )
 
 

@@ -1,12 +1,14 @@
-"""The defence of one request: its input before a version is asked, its answer afterwards."""
+"""The defence of requests: their inputs while their version computes or before, its answers afterwards.
+
+Requests that go to a version together are judged together: nearly all that judging costs is by the call.
+"""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
-import orjson
 
 from services.gateway import metrics
 from services.gateway.catalog import Model
@@ -14,47 +16,24 @@ from services.gateway.domain import elements
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.defending import (
     NOTHING,
-    REVIEW,
     UNSCORED,
+    Answered,
     Defended,
     Guard,
-    judge_answer,
-    judge_input,
+    judge_answers,
+    judge_inputs,
 )
 from services.gateway.records import Prediction
-from slipway.errors import InvalidInput, Unavailable
-from slipway.signature import TensorSpec
+from slipway.errors import Unavailable
 
 log = logging.getLogger(__name__)
 
-INPUT_SCORE: Final = "input_score"
-CONFIDENCE: Final = "confidence"
-PREDICTION_SET: Final = "prediction_set"
-ABSTAINED: Final = "abstained"
-OUTPUTS: Final = (CONFIDENCE, PREDICTION_SET, ABSTAINED, INPUT_SCORE)
 # What a broken profile may lead to in numpy; anything else is an error of ours, and not passed over.
 _FAULTS: Final = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
-def check_wanted(guard: Guard, version: str, wanted: tuple[str, ...]) -> None:
-    """Refuse outputs that the version cannot give.
-
-    Raises:
-        InvalidInput: Names the one, and why.
-    """
-    for name in OUTPUTS:
-        if name not in wanted:
-            continue
-        lacks = guard.density is None if name == INPUT_SCORE else guard.sureness is None
-        if lacks and name != ABSTAINED:
-            what = "input profile" if name == INPUT_SCORE else "calibration"
-            raise InvalidInput(f"output {name!r} does not exist: version {version} has no {what}")
-        if name == CONFIDENCE and not guard.classes:
-            raise InvalidInput(f"output {name!r} does not exist for a regressor; ask for {PREDICTION_SET!r}")
-
-
 def defend_input(guard: Guard, prediction: Prediction) -> None:
-    """Score the input of a request and do what the spec says.
+    """Score the input now where the request may be refused for it; else it is left for `defend_inputs`.
 
     Raises:
         InvalidInput: It is suspicious, and the spec refuses such inputs.
@@ -62,19 +41,46 @@ def defend_input(guard: Guard, prediction: Prediction) -> None:
     """
     if guard.is_idle:
         return
-    checked = prediction.checked
-    try:
-        prediction.defended = judge_input(guard, checked)
-    except _FAULTS as error:
-        prediction.defended = Defended(abstained=bytearray(checked.rows))
-        _failed(guard, prediction, f"{error!r}")
-    else:
-        if guard.fault:
-            _failed(guard, prediction, guard.fault)
-        if prediction.defended.scores is not None:
-            _scores(prediction.contract.model, prediction.arm.version).observe(
-                float(prediction.defended.scores.max())
-            )
+    prediction.guard = guard
+    if guard.is_first:
+        defend_inputs([prediction])
+
+
+def defend_inputs(predictions: Sequence[Prediction]) -> None:
+    """Score what is not scored yet; raises as `defend_input` does."""
+    for guard, due in _by_guard([p for p in predictions if p.defended is None]):
+        try:
+            found = judge_inputs(guard, [prediction.checked for prediction in due])
+        except _FAULTS as error:
+            _alone(guard, due, error)
+            continue
+        for prediction, defended in zip(due, found, strict=True):
+            prediction.defended = defended
+            if guard.fault:
+                _failed(guard, prediction, guard.fault)
+            if defended.scores is not None:
+                _scores(prediction.contract.model, prediction.arm.version).observe(
+                    float(defended.scores.max())
+                )
+
+
+def defend_answers(predictions: Sequence[Prediction], answers: Sequence[Columns]) -> None:
+    """Judge what a version answered to several requests; whoever cannot be judged in company is left.
+
+    Those whose guard may refuse are left as well: they are told one by one.
+    """
+    due = [
+        (prediction, columns)
+        for prediction, columns in zip(predictions, answers, strict=True)
+        if prediction.guard is not None and not prediction.guard.is_first
+    ]
+    defend_inputs([prediction for prediction, _ in due])
+    columns_of = {id(prediction): columns for prediction, columns in due}
+    for guard, group in _by_guard([prediction for prediction, _ in due]):
+        try:
+            _judge(guard, group, [columns_of[id(prediction)] for prediction in group])
+        except _FAULTS as error:
+            log.debug("answers are judged one by one: %r", error)
 
 
 def defend_answer(model: Model, prediction: Prediction, columns: Columns) -> None:
@@ -83,70 +89,52 @@ def defend_answer(model: Model, prediction: Prediction, columns: Columns) -> Non
     Raises:
         Unavailable: It cannot be told, and the spec says `on_error: closed`.
     """
+    defend_inputs([prediction])
     guard = model.guards.get(prediction.arm.version)
     found = prediction.defended
     if guard is None or found is None:
         return
-    try:
-        _judge_answer(guard, found, prediction, columns)
-    except _FAULTS as error:
-        _failed(guard, prediction, f"{error!r}")
+    if found.members is None:
+        try:
+            _judge(guard, [prediction], [columns])
+        except _FAULTS as error:
+            _failed(guard, prediction, f"{error!r}")
     if found.action != NOTHING:
         _actions(prediction.contract.model, prediction.arm.version, found.action).inc()
 
 
-def parameters_of(prediction: Prediction) -> dict[str, str | int | float | bool]:
-    """What the answer carries: of one row everything, of several what the application must not miss."""
-    found = prediction.defended
-    if found is None:
-        return {}
-    told: dict[str, str | int | float | bool] = {}
-    if REVIEW in found.flags:
-        told["slipway_review"] = 1
-    if prediction.checked.rows > 1:
-        return told
-    told[ABSTAINED] = bool(found.abstained[0])
-    if found.scores is not None:
-        told[INPUT_SCORE] = float(found.scores[0])
-    if found.confidences is not None:
-        told[CONFIDENCE] = float(found.confidences[0])
-    if found.members is not None:
-        told[PREDICTION_SET] = _set_text(prediction.contract.classes, found.members[0])
-    return told
+def _by_guard(predictions: Sequence[Prediction]) -> list[tuple[Guard, list[Prediction]]]:
+    """Of one guard nearly always, but a spec may change while requests wait."""
+    groups: dict[int, tuple[Guard, list[Prediction]]] = {}
+    for prediction in predictions:
+        if prediction.guard is not None:
+            groups.setdefault(id(prediction.guard), (prediction.guard, []))[1].append(prediction)
+    return list(groups.values())
 
 
-def columns_of(prediction: Prediction) -> Mapping[str, tuple[TensorSpec, bytes]]:
-    """The outputs of OUTPUTS, for whoever asks for them; what is not known is NaN, its set empty."""
-    rows, classes = prediction.checked.rows, prediction.contract.classes
-    found = prediction.defended or Defended(abstained=bytearray(b"\1" * rows))
-    width = len(classes) or 2
-    kind, dtype = ("BOOL", np.bool_) if classes else ("FP32", np.float32)
-    unknown = np.full(rows, np.nan, dtype="<f4")
-    members = np.zeros((rows, width)) if classes else np.full((rows, width), np.nan)
-    return {
-        CONFIDENCE: (TensorSpec(CONFIDENCE, "FP32", (-1,)), _floats(found.confidences, unknown)),
-        INPUT_SCORE: (TensorSpec(INPUT_SCORE, "FP32", (-1,)), _floats(found.scores, unknown)),
-        ABSTAINED: (TensorSpec(ABSTAINED, "BOOL", (-1,)), bytes(found.abstained)),
-        PREDICTION_SET: (
-            TensorSpec(PREDICTION_SET, kind, (-1, width)),
-            (members if found.members is None else found.members).astype(dtype).tobytes(),
-        ),
-    }
+def _alone(guard: Guard, due: Sequence[Prediction], error: Exception) -> None:
+    """Whose fault it was shows when each is scored alone."""
+    if len(due) > 1:
+        for prediction in due:
+            defend_inputs([prediction])
+        return
+    due[0].defended = Defended(abstained=bytearray(due[0].checked.rows))
+    _failed(guard, due[0], f"{error!r}")
 
 
-def _judge_answer(guard: Guard, found: Defended, prediction: Prediction, columns: Columns) -> None:
+def _judge(guard: Guard, predictions: Sequence[Prediction], answers: Sequence[Columns]) -> None:
     if guard.sureness is None:
         return
-    rows, width = prediction.checked.rows, len(guard.classes)
-    if not width:
-        values = np.frombuffer(columns[0], dtype="<f4")
-        judge_answer(guard, found, labels=(), numbers=values, prediction_id=prediction.prediction_id)
-        return
-    judge_answer(
-        guard,
-        found,
-        labels=[label.decode() for label in elements.split_all(columns[0])],
-        numbers=np.frombuffer(columns[1], dtype="<f4").reshape(rows, width),
+    answered = [_answered(guard, it, columns) for it, columns in zip(predictions, answers, strict=True)]
+    judge_answers(guard, [it.defended for it in predictions if it.defended is not None], answered)
+
+
+def _answered(guard: Guard, prediction: Prediction, columns: Columns) -> Answered:
+    width = len(guard.classes)
+    numbers = np.frombuffer(columns[1 if width else 0], dtype="<f4")
+    return Answered(
+        labels=[label.decode() for label in elements.split_all(columns[0])] if width else (),
+        numbers=numbers.reshape(prediction.checked.rows, width) if width else numbers,
         prediction_id=prediction.prediction_id,
     )
 
@@ -168,17 +156,6 @@ def _failed(guard: Guard, prediction: Prediction, why: str) -> None:
     found = prediction.defended
     if found is not None and UNSCORED not in found.flags:
         found.flags = (*found.flags, UNSCORED)
-
-
-def _floats(values: Any, unknown: Any) -> bytes:
-    raw: bytes = (unknown if values is None else values).astype("<f4").tobytes()
-    return raw
-
-
-def _set_text(classes: tuple[str, ...], members: Any) -> str:
-    if not classes:
-        return orjson.dumps(members.tolist()).decode()
-    return orjson.dumps([name for name, is_in in zip(classes, members, strict=True) if is_in]).decode()
 
 
 @lru_cache(4096)

@@ -5,7 +5,8 @@ from typing import Final
 
 from services.gateway.answering import Question
 from services.gateway.catalog import Catalog, Model
-from services.gateway.defending import OUTPUTS, check_wanted, defend_input
+from services.gateway.defence_outputs import OUTPUTS, check_wanted
+from services.gateway.defending import defend_input
 from services.gateway.domain.checks import CheckedInput, check_inputs, check_outputs
 from services.gateway.domain.priorities import level_of
 from services.gateway.domain.routing import Arm, Route, arm_of_role, arm_of_version, choose

@@ -7,7 +7,6 @@ decided by `domain.lane_policy`; here are the tasks, the calls and the answers.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -19,36 +18,16 @@ from services.gateway.domain.contract import Contract
 from services.gateway.domain.failures import ArmFailed
 from services.gateway.domain.lane_policy import Call, LanePolicy
 from services.gateway.domain.routing import Arm
+from services.gateway.lane_work import Running, Work, defend_answered, defend_together, expire, fail
+from services.gateway.records import Prediction
 from services.gateway.stages import COMPUTE, QUEUE, UNMEASURED, Stages
 from services.gateway.upstream import Upstream
 from slipway.clock import Clock
 from slipway.errors import DeadlineExceeded, InvalidInput, Overloaded, SlipwayError
 
+_MEANWHILE_S: Final = 0.0002  # by then a call is on the wire
 _REFUSALS: Final = {reason: metrics.REFUSALS.labels(reason) for reason in admission.REASONS}
-_EXPIRED: Final = "the time for the request ran out before the answer came"
 _UNSENT: Final = "too little time was left for an answer when the request's turn came; it was not sent"
-
-
-@dataclass(slots=True, eq=False)
-class _Running:
-    """A call and how many of its callers still wait."""
-
-    task: "asyncio.Task[None]"
-    callers: int
-
-
-@dataclass(slots=True, eq=False)
-class _Work:
-    columns: Columns
-    rows: int
-    size_bytes: int
-    level: int
-    deadline_s: float
-    queued_s: float
-    answer: "asyncio.Future[Columns]" = field(repr=False)
-    running: _Running | None = None
-    started_s: float = 0.0
-    share: float = 1.0  # of the rows of the call that it goes with
 
 
 class Lane:
@@ -59,7 +38,7 @@ class Lane:
         self._upstream = upstream
         self._clock = clock
         self._slots = slots
-        self._policy: LanePolicy[_Work] = LanePolicy()
+        self._policy: LanePolicy[Work] = LanePolicy()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_looking = False  # whether a dispatch is due in the next turn of the event loop
 
@@ -104,8 +83,11 @@ class Lane:
         level: int = priorities.DEFAULT,
         stages: Stages = UNMEASURED,
         charge: Callable[[float], None] | None = None,
+        prediction: Prediction | None = None,
     ) -> Columns:
         """Have rows answered, in company where there is some; `charge` is told the seconds of their part.
+
+        The prediction that they belong to is defended in the same company, if it is given.
 
         Raises:
             SlipwayError: The version did not answer, or not in time.
@@ -113,8 +95,8 @@ class Lane:
         loop = asyncio.get_running_loop()
         now_s = self._clock.monotonic_s()
         size_bytes = sum(map(len, columns))
-        work = _Work(columns, rows, size_bytes, level, deadline_s, now_s, loop.create_future())
-        timer = loop.call_later(max(0.0, deadline_s - now_s), _expire, work)
+        work = Work(columns, rows, size_bytes, level, deadline_s, now_s, loop.create_future(), prediction)
+        timer = loop.call_later(max(0.0, deadline_s - now_s), expire, work)
         self._policy.queue(work)
         self._dispatch(contract)
         try:
@@ -151,7 +133,7 @@ class Lane:
     def _capacity(self, contract: Contract) -> int:
         return self._slots * max(1, self._upstream.count_endpoints(contract.model, self.arm))
 
-    def _leave(self, work: _Work) -> None:
+    def _leave(self, work: Work) -> None:
         """A caller that left takes no room in the queue, and a call without callers no slot."""
         running = work.running
         if running is None:
@@ -176,20 +158,20 @@ class Lane:
             call, late = policy.start(contract, now_s)
             if late:
                 arm_metrics(contract.model, self.arm.version).unsent.inc(len(late))
-                _fail(late, DeadlineExceeded(_UNSENT))
+                fail(late, DeadlineExceeded(_UNSENT))
             if call is not None:
                 task = asyncio.create_task(self._answer(contract, call.members, call))
                 self._tasks.add(task)  # the loop itself holds tasks only weakly
                 task.add_done_callback(partial(self._end, contract, call))
-                running = _Running(task, len(call.members))
+                running = Running(task, len(call.members))
                 for work in call.members:
                     work.running = running
 
-    def _end(self, contract: Contract, call: Call[_Work], task: "asyncio.Task[None]") -> None:
+    def _end(self, contract: Contract, call: Call[Work], task: "asyncio.Task[None]") -> None:
         """Free the slot; a callback, as a task that is cancelled before it began runs no `finally`."""
         self._tasks.discard(task)
         self._policy.end(call, now_s=self._clock.monotonic_s())
-        _fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
+        fail(call.members, ArmFailed(f"version {self.arm.version!r}: the call ended without an answer"))
         self._dispatch(contract)
         if not task.cancelled():
             task.result()  # what nobody expected is logged by the loop
@@ -198,22 +180,23 @@ class Lane:
         """Whether a slot is free and nobody waits for it."""
         return not self._policy.line.count and len(self._policy.running) < self._capacity(contract)
 
-    async def _answer(self, contract: Contract, batch: Sequence[_Work], call: Call[_Work] | None) -> None:
+    async def _answer(self, contract: Contract, batch: Sequence[Work], call: Call[Work] | None) -> None:
         try:
             answers = await self._call(contract, batch, call)
         except ArmFailed as error:
             if len(batch) == 1:
-                _fail(batch, error)
+                fail(batch, error)
             else:
                 await self._answer_singly(contract, batch)
         except SlipwayError as error:
-            _fail(batch, error)
+            fail(batch, error)
         else:
+            defend_answered(batch, answers)
             for work, columns in zip(batch, answers, strict=True):
                 if not work.answer.done():
                     work.answer.set_result(columns)
 
-    async def _answer_singly(self, contract: Contract, batch: Sequence[_Work]) -> None:
+    async def _answer_singly(self, contract: Contract, batch: Sequence[Work]) -> None:
         """One request of a batch may be what the version cannot take: its neighbours must not pay."""
         arm_metrics(contract.model, self.arm.version).single_retries.inc(len(batch))
         for work in batch:
@@ -221,7 +204,7 @@ class Lane:
                 await self._answer(contract, [work], None)
 
     async def _call(
-        self, contract: Contract, batch: Sequence[_Work], call: Call[_Work] | None
+        self, contract: Contract, batch: Sequence[Work], call: Call[Work] | None
     ) -> list[Columns]:
         """One call to the version; `call` is None for a second try, which says nothing of its speed."""
         children = arm_metrics(contract.model, self.arm.version)
@@ -250,7 +233,10 @@ class Lane:
             hedge_share=contract.hedge_share if len(batch) == 1 else 0.0,
             may_hedge=partial(self._has_room, contract),
         )
+        # The version computes: time to look at what it was sent.
+        meanwhile = asyncio.get_running_loop().call_later(_MEANWHILE_S, defend_together, batch)
         data = await self._learning(contract, ask, call=call)
+        meanwhile.cancel()
         children.compute_seconds.observe(self._clock.monotonic_s() - start_s)
         children.batch_rows.observe(all_rows)
         try:
@@ -259,7 +245,7 @@ class Lane:
             raise ArmFailed(f"version {self.arm.version!r} answered nonsense: {error}") from error
 
     async def _learning(
-        self, contract: Contract, ask: Callable[[], Awaitable[bytes]], *, call: Call[_Work] | None
+        self, contract: Contract, ask: Callable[[], Awaitable[bytes]], *, call: Call[Work] | None
     ) -> bytes:
         """Call the version and learn from how long it took."""
         try:
@@ -274,14 +260,3 @@ class Lane:
             now_s = self._clock.monotonic_s()
             self._policy.answered(contract, call, now_s=now_s, slots=self._capacity(contract))
         return data
-
-
-def _expire(work: _Work) -> None:
-    if not work.answer.done():
-        work.answer.set_exception(DeadlineExceeded(_EXPIRED))
-
-
-def _fail(batch: Sequence[_Work], error: SlipwayError) -> None:
-    for work in batch:
-        if not work.answer.done():
-            work.answer.set_exception(error)

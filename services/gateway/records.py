@@ -11,7 +11,7 @@ from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput
 from services.gateway.domain.coding import encode as encode_bins
 from services.gateway.domain.contract import Contract
-from services.gateway.domain.defending import Defended
+from services.gateway.domain.defending import Defended, Guard
 from services.gateway.domain.routing import Arm
 from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
@@ -55,7 +55,8 @@ class Prediction:
     intended_version: str = ""  # in place of which version; empty where none was replaced
     degraded_reason: str = ""  # why that one did not answer
     cached: str = ""  # where the answer lay; empty when it was computed
-    defended: Defended | None = None  # None: nothing watches over the version
+    guard: Guard | None = None  # what watches over the version that was chosen; None: nothing
+    defended: Defended | None = None  # what it found; None: it has not looked yet
     is_recorded: bool = True  # false: answered without a record, which the spec allows
 
 

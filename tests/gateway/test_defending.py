@@ -8,14 +8,8 @@ import pytest
 
 from services.gateway import records
 from services.gateway.catalog import Catalog, Model
-from services.gateway.defending import (
-    OUTPUTS,
-    check_wanted,
-    columns_of,
-    defend_answer,
-    defend_input,
-    parameters_of,
-)
+from services.gateway.defence_outputs import OUTPUTS, check_wanted, columns_of, parameters_of
+from services.gateway.defending import defend_answer, defend_answers, defend_input, defend_inputs
 from services.gateway.domain.checks import InputTensor, check_inputs
 from services.gateway.domain.elements import join
 from services.gateway.records import Prediction
@@ -219,3 +213,53 @@ def test_a_stand_in_is_not_sure_of_anything() -> None:
     stand_in = replace(prediction, arm=replace(prediction.arm, version=""))
     defend_answer(it, stand_in, answer(0.9))
     assert "confidence" not in parameters_of(stand_in)
+
+
+def test_inputs_that_cannot_be_refused_are_scored_together_and_later() -> None:
+    it = model()
+    predictions = [asked(it, [0.0, 0.0]), asked(it, [60.0, 60.0])]
+    for prediction in predictions:
+        defend_input(it.guards["3"], prediction)
+        assert prediction.defended is None
+    defend_inputs(predictions)
+    near, far = (float(prediction.defended.scores[0]) for prediction in predictions)  # type: ignore[union-attr,index]
+    assert near < 1 < far
+
+
+def test_a_request_that_cannot_be_scored_does_not_take_its_neighbours_scores() -> None:
+    it = model()
+    usual, odd = asked(it, [0.0, 0.0]), asked(it, [0.0, 0.0])
+    odd.checked.numbers = np.zeros((1, 3), dtype="<f4")
+    for prediction in (odd, usual):
+        defend_input(it.guards["3"], prediction)
+    defend_inputs([odd, usual])
+    assert odd.defended is not None
+    assert odd.defended.flags == ("unscored",)
+    assert usual.defended is not None
+    assert usual.defended.scores is not None
+
+
+def test_answers_of_a_call_are_judged_together_but_for_those_that_may_be_refused() -> None:
+    it, strict = model(), model("on_error: closed")
+    free, bound = asked(it, [0.0, 0.0]), asked(strict, [0.0, 0.0])
+    defend_input(it.guards["3"], free)
+    defend_input(strict.guards["3"], bound)
+    defend_answers([free, bound], [answer(0.9), answer(0.9)])
+    assert free.defended is not None
+    assert free.defended.confidences is not None
+    assert bound.defended is not None
+    assert bound.defended.confidences is None
+    alone = defended(it, [0.0, 0.0])
+    assert free.defended.confidences == pytest.approx(alone.defended.confidences)  # type: ignore[union-attr]
+
+
+def test_answers_that_cannot_be_judged_together_are_left_for_each_alone() -> None:
+    it = model()
+    prediction = asked(it, [0.0, 0.0])
+    defend_input(it.guards["3"], prediction)
+    nonsense = (join([b"perhaps"]), answer(0.9)[1])
+    defend_answers([prediction], [nonsense])
+    assert prediction.defended is not None
+    assert prediction.defended.confidences is None
+    defend_answer(it, prediction, nonsense)
+    assert prediction.defended.flags == ("unscored",)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from prometheus_client import REGISTRY
 
-from services.gateway import wire
+from services.gateway import lane_work, wire
 from services.gateway.domain.contract import contract_of
 from services.gateway.domain.elements import join, split_all
 from services.gateway.domain.failures import ArmFailed
@@ -73,6 +73,29 @@ async def submit(
     lane.admit(CONTRACT, len(rows), level=level, deadline_s=deadline_s)
     (answer,) = await lane.submit(CONTRACT, column(*rows), rows=len(rows), deadline_s=deadline_s, level=level)
     return [float(value) for value in np.frombuffer(answer, dtype="<f4")]
+
+
+async def test_a_call_is_looked_at_while_its_version_computes_and_again_when_it_has_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upstream, looked = Upstream(), asyncio.Event()
+    prediction: Any = object()
+    looks: list[tuple[Any, ...]] = []
+
+    def look(predictions: list[Any]) -> None:
+        looks.append(("inputs", *predictions))
+        looked.set()
+
+    monkeypatch.setattr(lane_work, "defend_inputs", look)
+    monkeypatch.setattr(lane_work, "defend_answers", lambda asked, answers: looks.append((*asked, *answers)))
+    it, now_s = lane(upstream), CLOCK.monotonic_s()
+    submitted = it.submit(CONTRACT, column(1), rows=1, deadline_s=now_s + 30, prediction=prediction)
+    [task] = await started(submitted)
+    await looked.wait()
+    assert looks == [("inputs", prediction)]
+    upstream.gate.set()
+    answer = await task
+    assert looks[1:] == [(prediction, answer)]
 
 
 async def started(*coroutines: Awaitable[Any]) -> list["asyncio.Task[Any]"]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any, Final
 from zlib import crc32
 
@@ -62,6 +63,11 @@ class Guard:
         """Whether it has nothing to say of any request."""
         return self.density is None and self.sureness is None and not self.fault
 
+    @property
+    def is_first(self) -> bool:
+        """Whether it must have looked at the input before a version is asked: it may refuse."""
+        return self.defence.density.action == "refuse" or self.defence.on_error == "closed"
+
 
 # Not frozen, as it is made for every request: that would triple its cost.
 @dataclass(slots=True, kw_only=True)
@@ -119,22 +125,43 @@ def judge_input(guard: Guard, checked: CheckedInput) -> Defended:
         InvalidInput: A row is suspicious, and such rows are refused.
         ValueError: The profile does not fit the rows, or gives no number.
     """
-    found = Defended(abstained=bytearray(checked.rows))
+    return judge_inputs(guard, [checked])[0]
+
+
+def judge_inputs(guard: Guard, requests: Sequence[CheckedInput]) -> list[Defended]:
+    """As `judge_input`, for several requests in one go.
+
+    Raises:
+        InvalidInput, ValueError: For any of them.
+    """
     if guard.density is None:
-        return found
-    texts = [checked.texts[name] for name in checked.texts]
-    found.scores = score(guard.density, checked.numbers, texts=texts)
-    furthest = float(found.scores.max())
-    if furthest != furthest:
+        return [Defended(abstained=bytearray(checked.rows)) for checked in requests]
+    ends = list(accumulate((checked.rows for checked in requests), initial=0))
+    numbers, texts = _joined(requests)
+    scores = score(guard.density, numbers, texts=texts)
+    if np.isnan(scores).any():
         raise ValueError("a score is NaN")
-    if furthest <= 1:
+    return [_judged(guard, scores[start:end]) for start, end in pairwise(ends)]
+
+
+def _joined(requests: Sequence[CheckedInput]) -> tuple[NDArray[Any], list[list[str]]]:
+    first = requests[0]
+    if len(requests) == 1:
+        return first.numbers, list(first.texts.values())
+    numbers = np.concatenate([checked.numbers for checked in requests])
+    return numbers, [[text for it in requests for text in it.texts[name]] for name in first.texts]
+
+
+def _judged(guard: Guard, scores: NDArray[Any]) -> Defended:
+    found = Defended(abstained=bytearray(len(scores)), scores=scores)
+    suspicious = scores > 1
+    if not suspicious.any():
         return found
     action, rate = guard.defence.density.action, guard.defence.density.false_positive_rate
-    suspicious = found.scores > 1
     if action == "refuse":
         row = int(suspicious.argmax())
         raise InvalidInput(
-            f"row {row} is unlike the training data: its input score {found.scores[row]:.4g} is above the "
+            f"row {row} is unlike the training data: its input score {scores[row]:.4g} is above the "
             f"threshold 1, which {rate:.3g} of rows like the training data exceed"
         )
     if action != "none":
@@ -143,36 +170,58 @@ def judge_input(guard: Guard, checked: CheckedInput) -> Defended:
     return found
 
 
-def judge_answer(
-    guard: Guard, found: Defended, *, labels: Sequence[str], numbers: NDArray[Any], prediction_id: str
-) -> None:
-    """Add how sure the version is of its answers, and do what the spec says.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """What a version answered to one request.
 
-    Args:
-        guard: Of the version that answered.
-        found: About the input.
-        labels: Classes that were answered; empty for a regressor.
+    Attributes:
+        labels: Classes; empty for a regressor.
         numbers: Probabilities, shape (rows, classes), or a regressor's numbers, shape (rows,).
         prediction_id: Decides what APS leaves to chance, so that it can be found again.
+    """
+
+    labels: Sequence[str]
+    numbers: NDArray[Any]
+    prediction_id: str
+
+
+def judge_answer(guard: Guard, found: Defended, answered: Answered) -> None:
+    """Add how sure the version is of its answers, and do what the spec says.
+
     Raises:
         ValueError: The answer is none of the spec's.
+    """
+    judge_answers(guard, [found], [answered])
+
+
+def judge_answers(guard: Guard, founds: Sequence[Defended], answers: Sequence[Answered]) -> None:
+    """As `judge_answer`, for several requests in one go.
+
+    Raises:
+        ValueError: One of the answers is none of the spec's.
     """
     sureness = guard.sureness
     if sureness is None:
         return
+    ends = list(accumulate((len(answer.numbers) for answer in answers), initial=0))
+    numbers = np.concatenate([answer.numbers for answer in answers]).astype(np.float64)
     if not guard.classes:
-        values = np.asarray(numbers, dtype=np.float64)
-        found.members = np.stack([values - sureness.interval, values + sureness.interval], axis=1)
+        bounds = np.stack([numbers - sureness.interval, numbers + sureness.interval], axis=1)
+        for found, (start, end) in zip(founds, pairwise(ends), strict=True):
+            found.members = bounds[start:end]
         return
     softened = apply_temperature(numbers, sureness.temperature)
-    places = [guard.classes.index(label) for label in labels]
-    found.confidences = softened[np.arange(len(places)), places]
+    places = [guard.classes.index(label) for answer in answers for label in answer.labels]
+    confidences = softened[np.arange(len(places)), places]
     if sureness.is_adaptive:
-        strangeness = aps_scores(softened, draws_of(prediction_id, len(places)))
+        draws = [draws_of(answer.prediction_id, len(answer.numbers)) for answer in answers]
+        strangeness = aps_scores(softened, np.concatenate(draws))
     else:
         strangeness = lac_scores(softened)
-    found.members = strangeness <= sureness.class_limit
-    _judge_confidence(guard, found)
+    members = strangeness <= sureness.class_limit
+    for found, (start, end) in zip(founds, pairwise(ends), strict=True):
+        found.confidences, found.members = confidences[start:end], members[start:end]
+        _judge_confidence(guard, found)
 
 
 def draws_of(prediction_id: str, rows: int) -> NDArray[np.float64]:

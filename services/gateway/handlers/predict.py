@@ -8,7 +8,8 @@ from typing import Final
 from services.gateway import metrics, records, wire
 from services.gateway.answering import Answering, Question
 from services.gateway.arm_metrics import arm_metrics
-from services.gateway.defending import columns_of, defend_answer, parameters_of
+from services.gateway.defence_outputs import columns_of, parameters_of
+from services.gateway.defending import defend_answer
 from services.gateway.domain.batching import Columns
 from services.gateway.domain.rate_limit_fields import Fields
 from services.gateway.intake import Intake

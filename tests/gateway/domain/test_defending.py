@@ -12,13 +12,17 @@ from services.gateway.domain.defending import (
     NOT_CONFIDENT,
     REVIEW,
     UNLIKE_TRAINING,
+    Answered,
     Defended,
     Guard,
     draws_of,
     guard_of,
     judge_answer,
+    judge_answers,
     judge_input,
+    judge_inputs,
 )
+from services.gateway.domain.elements import join
 from slipway.errors import InvalidInput
 from slipway.spec import parse
 from slipway.stats import density
@@ -55,7 +59,7 @@ def answered(it: Guard, *rows: tuple[float, ...], found: Defended | None = None)
     numbers = np.array(rows)
     found = found or Defended(abstained=bytearray(len(rows)))
     labels = [str(place) for place in numbers.argmax(axis=1)] if it.classes else []
-    judge_answer(it, found, labels=labels, numbers=numbers, prediction_id="p")
+    judge_answer(it, found, Answered(labels=labels, numbers=numbers, prediction_id="p"))
     return found
 
 
@@ -157,7 +161,9 @@ def test_confidence_is_the_calibrated_probability_of_the_answer() -> None:
     assert found.confidences is not None
     assert 0 < found.confidences[1] < found.confidences[0] < 1
     judged = Defended(abstained=bytearray(1))
-    judge_answer(guard(), judged, labels=["0"], numbers=np.array([[0.1, 0.8, 0.1]]), prediction_id="p")
+    judge_answer(
+        guard(), judged, Answered(labels=["0"], numbers=np.array([[0.1, 0.8, 0.1]]), prediction_id="p")
+    )
     assert judged.confidences is not None
     assert judged.confidences[0] < 0.5  # of the class that was answered, not of the likeliest
 
@@ -207,7 +213,7 @@ def test_a_regressor_answers_with_an_interval() -> None:
     residuals = RNG.normal(size=500)
     it = guard(calibration=calibrate_numbers(residuals, np.zeros(500)), task="regression")
     found = Defended(abstained=bytearray(1))
-    judge_answer(it, found, labels=(), numbers=np.array([10.0]), prediction_id="p")
+    judge_answer(it, found, Answered(labels=(), numbers=np.array([10.0]), prediction_id="p"))
     assert found.confidences is None
     assert found.members is not None
     low, high = found.members[0]
@@ -218,7 +224,9 @@ def test_a_regressor_answers_with_an_interval() -> None:
 def test_a_class_that_the_spec_does_not_know_is_an_error() -> None:
     found = Defended(abstained=bytearray(1))
     with pytest.raises(ValueError, match="not in tuple"):
-        judge_answer(guard(), found, labels=["9"], numbers=np.array([[0.4, 0.3, 0.3]]), prediction_id="p")
+        judge_answer(
+            guard(), found, Answered(labels=["9"], numbers=np.array([[0.4, 0.3, 0.3]]), prediction_id="p")
+        )
 
 
 def test_draws_are_uniform_and_the_same_whenever_asked() -> None:
@@ -226,3 +234,38 @@ def test_draws_are_uniform_and_the_same_whenever_asked() -> None:
     np.testing.assert_array_equal(draws, draws_of("018f", 2000))
     assert draws.mean() == pytest.approx(0.5, abs=0.03)
     assert ((draws >= 0) & (draws < 1)).all()
+
+
+def test_requests_judged_together_are_judged_as_each_alone() -> None:
+    it = guard("density: {action: abstain}, confidence: {method: aps, abstain_below: 0.6}")
+    requests = [checked(NEAR), checked(FAR, NEAR), checked([1.0, -1.0])]
+    answers = [
+        Answered(labels=["1"], numbers=np.array([[0.1, 0.8, 0.1]]), prediction_id="a"),
+        Answered(labels=["0", "2"], numbers=np.array([[0.5, 0.3, 0.2], [0.0, 0.1, 0.9]]), prediction_id="b"),
+        Answered(labels=["0"], numbers=np.array([[0.4, 0.3, 0.3]]), prediction_id="c"),
+    ]
+    together = judge_inputs(it, requests)
+    judge_answers(it, together, answers)
+    for request, reply, found in zip(requests, answers, together, strict=True):
+        alone = judge_input(it, request)
+        judge_answer(it, alone, reply)
+        for one, other in ((alone.scores, found.scores), (alone.confidences, found.confidences)):
+            assert one == pytest.approx(other)
+        assert (alone.abstained, alone.flags, alone.action) == (found.abstained, found.flags, found.action)
+        assert np.array_equal(alone.members, found.members)  # type: ignore[arg-type]
+
+
+def test_categories_of_several_requests_stay_with_their_rows() -> None:
+    features = "[{name: c, type: categorical}, {name: a}]"
+    label = "{name: y, classes: ['0', '1']}"
+    it = contract_of(parse(f"name: m\ntask: binary\nfeatures: {features}\nlabel: {label}\n"))
+    colours = RNG.choice(["red", "blue"], size=400).tolist()
+    model = density.fit(TRAINING[:, :1], texts=[colours], false_positive_rate=0.05)
+    watch = guard_of(it.defence, classes=it.classes, density=model, calibration=None)
+    number = InputTensor(name="a", datatype="FP32", shape=(1, 1), raw=np.zeros(1, dtype="<f4").tobytes())
+    requests = []
+    for colour in (b"red", b"green"):
+        text = InputTensor(name="c", datatype="BYTES", shape=(1, 1), raw=join([colour]))
+        requests.append(check_inputs(it, [text, number]))
+    usual, strange = judge_inputs(watch, requests)
+    assert float(usual.scores[0]) < float(strange.scores[0])  # type: ignore[index]
