@@ -3,7 +3,8 @@
 An unknown key, a missing one, or a limit that could never count anything is an error with line and key.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Final, Literal, get_args
 
 from pydantic import Field
@@ -134,6 +135,30 @@ def parse(text: str, *, has_tokens: bool = False) -> LimitsFile:
     if found := list(_inconsistencies(file, has_tokens=has_tokens)):
         raise YamlProblems(FILE, [problem_at(source, path, what) for path, what in found])
     return file
+
+
+def unknown_names(file: LimitsFile, *, models: Iterable[str], tenants: Iterable[str]) -> Iterator[str]:
+    """Names in a file that nobody has: such a limit waits for somebody who may never come.
+
+    Args:
+        file: What was read.
+        models: All that are known.
+        tenants: All that are known.
+    """
+    known = {"model": sorted(models), "tenant": sorted(tenants)}
+    for limit in file.limits:
+        for kind, names in known.items():
+            name = getattr(limit.match, kind)
+            if name not in (None, EACH, *names):
+                yield f"limit {limit.name!r}: no {kind} is called {name!r}{_nearest(name, names)}"
+    for name in file.prices.models:
+        if name not in known["model"]:
+            yield f"prices: no model is called {name!r}{_nearest(name, known['model'])}"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    close = get_close_matches(name, names, n=1)
+    return f"; is it {close[0]!r}?" if close else ""
 
 
 def _inconsistencies(file: LimitsFile, *, has_tokens: bool) -> Iterator[tuple[Path, str]]:

@@ -157,6 +157,11 @@ ROLLOUT_MANY: Final = Measurement(
     bound="<= 1 s",
     trial="rollouts",
 )
+REVOCATION: Final = Measurement(
+    title="a revoked API key: from sending the revocation to the last call that is let through anywhere",
+    bound="<= 2 s",
+    where="`./load-tests/revocation/run`",
+)
 
 MEASUREMENTS: Final = (
     CACHE_HITS,
@@ -169,4 +174,5 @@ MEASUREMENTS: Final = (
     ROLLOUT_FAILED,
     ROLLOUT_SWITCH,
     ROLLOUT_MANY,
+    REVOCATION,
 )

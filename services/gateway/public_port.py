@@ -16,8 +16,9 @@ _FASTEST_PINGS_S: Final = 5  # a client that asks for signs of life more often i
 def public_options(settings: Settings) -> tuple[tuple[str, int], ...]:
     """Options of the gRPC server.
 
-    A half-open connection answers no keepalive and is closed. A sender that trickles, or opens streams and
-    never ends them, is alive: only the age of its connection stops it.
+    A half-open connection answers no keepalive and is closed. So is one that has not said by then that it
+    speaks HTTP/2. A sender that trickles, or opens streams and never ends them, is alive: only the age of its
+    connection stops it.
     """
     keepalive_ms = _milliseconds(settings.keepalive_s)
     return (
@@ -32,6 +33,7 @@ def public_options(settings: Settings) -> tuple[tuple[str, int], ...]:
         ("grpc.keepalive_time_ms", keepalive_ms),
         ("grpc.keepalive_timeout_ms", keepalive_ms),
         ("grpc.http2.ping_timeout_ms", keepalive_ms),  # a minute unless told, whatever the line above says
+        ("grpc.server_handshake_timeout_ms", keepalive_ms),  # two minutes unless told
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.http2.min_ping_interval_without_data_ms", _milliseconds(_FASTEST_PINGS_S)),

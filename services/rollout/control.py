@@ -9,7 +9,7 @@ from services.rollout.candidate_sql import end_waiting, write_candidate
 from services.rollout.chronicle import point_of, with_point
 from services.rollout.domain import tally as tallies
 from services.rollout.domain.finding import Finding
-from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.log_entry import LogEntry, Permission, Version
 from services.rollout.domain.moment import Moment
 from services.rollout.domain.policy import Policy, of_spec
 from services.rollout.domain.position import START, Position, apply, fold
@@ -28,6 +28,7 @@ from slipway import outbox, spec
 from slipway.clock import Clock
 from slipway.errors import NotFound, Unavailable
 from slipway.outbox import Relay
+from slipway.policy.gate import decision_of_call
 from slipway.postgres import Connection
 from slipway.spec import Spec
 from slipway.v1.rollout_pb2 import RouteTable
@@ -248,6 +249,7 @@ class Control:
             evidence=dict(move.evidence),
             epoch=max(position.epoch, move.epoch_above) + 1,
             fence=self.writer.fence,
+            permission=move.candidate.permission if move.candidate else permission_of_call(),
             at_s=now_s,
         )
         return completed(position, entry)
@@ -272,6 +274,12 @@ class Control:
             return model.newest
         row = await self.store.load_spec(model.name, revision)
         return of_spec(spec.parse(row.yaml)) if row else model.newest
+
+
+def permission_of_call() -> Permission:
+    """What let the call in that is being answered; empty in loops, which nobody calls."""
+    decision = decision_of_call()
+    return Permission(decision_id=decision.decision_id, policy_hash=decision.policy_hash)
 
 
 async def _write_candidates(connection: Connection, model: Model, move: Move, *, now_s: float) -> None:

@@ -81,6 +81,8 @@ def to_event(entry: LogEntry, *, tenant: str, champion_version: str) -> rollout_
         reason=entry.reason,
         step=entry.step,
         evidence=orjson.dumps(entry.evidence, option=orjson.OPT_SORT_KEYS).decode(),
+        decision_id=entry.permission.decision_id,
+        policy_hash=entry.permission.policy_hash,
     )
     message.at.FromDatetime(_utc(entry.at_s))
     return message

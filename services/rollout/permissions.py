@@ -9,7 +9,7 @@ from services.rollout.version_registry import VersionRegistry
 from slipway.errors import NotFound
 from slipway.identity.caller import Caller
 from slipway.policy.engine import Policies
-from slipway.policy.gate import seen_model
+from slipway.policy.gate import remember_decision, seen_model
 from slipway.policy.resource import Resource, resource_of
 
 
@@ -38,7 +38,7 @@ class Permissions:
         Raises:
             Denied: He may not.
         """
-        self._policies.authorize(who, "apply", model)
+        self._authorize(who, "apply", model)
 
     def seen(self, who: Caller) -> list[str]:
         """The models that he may see."""
@@ -57,9 +57,9 @@ class Permissions:
         model = self._known(who, name)
         subject = model.position.subject if model.position.is_live else None
         if subject is None:
-            self._policies.authorize(who, "approve", _resource(model))
+            self._authorize(who, "approve", _resource(model))
             return None
-        self._policies.authorize(who, "approve", await self._version(model, subject))
+        self._authorize(who, "approve", await self._version(model, subject))
         return subject
 
     async def may_promote(self, who: Caller, name: str) -> Version | None:
@@ -69,10 +69,13 @@ class Permissions:
             NotFound, Denied, Unavailable: As for `may_approve`.
         """
         model = self._known(who, name)
-        self._policies.authorize(who, "rollout", _resource(model))
+        self._authorize(who, "rollout", _resource(model))
         if skipped_approvals(model.position, model.policy):
             return await self.may_approve(who, name)
         return None
+
+    def _authorize(self, who: Caller, action: str, resource: Resource) -> None:
+        remember_decision(self._policies.authorize(who, action, resource))
 
     def _known(self, who: Caller, name: str) -> Model:
         seen_model(self.find(name), who, name=name)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from services.rollout.domain.log_entry import LogEntry, Version
+from services.rollout.domain.log_entry import UNASKED, LogEntry, Permission, Version
 from services.rollout.domain.state_machine import State, Trigger
 
 
@@ -32,6 +32,7 @@ class Candidate:
     reason: str
     quality: str
     rivals: tuple[Version, ...] = ()
+    permission: Permission = UNASKED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +65,7 @@ def entry_of(row: Any) -> LogEntry:
         spec_revision=row["spec_revision"],
         mirror_ppm=row["mirror_ppm"],
         max_mirrored_per_s=row["max_mirrored_per_s"],
+        permission=_permission(row),
     )
 
 
@@ -91,7 +93,12 @@ def candidate_of(row: Any) -> Candidate:
         reason=row["reason"],
         quality=row["quality"],
         rivals=_rivals(row),
+        permission=_permission(row),
     )
+
+
+def _permission(row: Any) -> Permission:
+    return Permission(decision_id=row["decision_id"], policy_hash=row["policy_hash"])
 
 
 def _rivals(row: Any) -> tuple[Version, ...]:

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Final
 
 from services.rollout import commands
-from services.rollout.control import Control
+from services.rollout.control import Control, permission_of_call
 from services.rollout.domain.gates import RoleMissing
 from services.rollout.domain.log_entry import Version
 from services.rollout.domain.roles import who_could
@@ -75,6 +75,7 @@ class RolloutControl(rollout_pb2_grpc.RolloutControlServicer):
                 actor=actor_of(context, request.actor),
                 reason=request.reason or "started by hand",
                 quality="",
+                permission=permission_of_call(),
             )
             await commands.start_rollout(self._control, candidate)
             return await self._status(request.model)

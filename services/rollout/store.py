@@ -251,7 +251,7 @@ async def write_entry(connection: Connection, entry: LogEntry, *, champion_versi
     await connection.execute(
         "INSERT INTO rollout_log VALUES "
         "($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, "
-        "$18, $19, $20, $21, $22)",
+        "$18, $19, $20, $21, $22, $23, $24)",
         entry.model,
         entry.seq,
         entry.rollout_id,
@@ -274,6 +274,8 @@ async def write_entry(connection: Connection, entry: LogEntry, *, champion_versi
         entry.spec_revision,
         entry.mirror_ppm,
         entry.max_mirrored_per_s,
+        entry.permission.decision_id,
+        entry.permission.policy_hash,
     )
 
 

@@ -1,20 +1,27 @@
 """`slipway limits show | check`: who may ask how much, and what is left of it."""
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from slipway import limits_file
 from slipway.cli.control_plane import ControlPlane
-from slipway.cli.terminal import CONSOLE, Json, ask, print_json
-from slipway.errors import InvalidInput
+from slipway.cli.terminal import CONSOLE, ERRORS, Json, ask, print_json
+from slipway.errors import InvalidInput, SlipwayError
+from slipway.identity.caller import DEFAULT_TENANT
 from slipway.v1 import limits_pb2
+from slipway.v1.keys_pb2 import ListKeysRequest
+from slipway.v1.keys_pb2_grpc import KeyAdminStub
 from slipway.v1.limits_pb2_grpc import LimitsAdminStub
+from slipway.v1.rollout_pb2 import ListModelsRequest
 
 _SERVICE: Final = "gateway_admin"
+_NAMES_S: Final = 3.0
 _ALL: Final = "(all)"
 app = typer.Typer(help="Show limits and what is left of them; check a file of limits.", no_args_is_help=True)
 
@@ -58,16 +65,43 @@ def check(
     *,
     as_json: Json = False,
 ) -> None:
-    """Check a file as the gateway will, without a gateway."""
+    """Check a file as the gateway will; names are compared with those of the stack, where one answers."""
     try:
         text = file.read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"cannot read {file}: {error}") from error
-    limits = limits_file.parse(text).limits
+    parsed = limits_file.parse(text)
+    limits, (warnings, why_not) = parsed.limits, _warnings(parsed)
     if as_json:
-        print_json({"limits": [limit.model_dump(exclude_none=True) for limit in limits]})
+        plain = [limit.model_dump(exclude_none=True) for limit in limits]
+        print_json({"limits": plain, "warnings": warnings, "names_not_compared": why_not})
         return
     typer.echo(f"{file}: {len(limits)} limits, all of which can be enforced where Redis is.")
+    for warning in warnings:
+        ERRORS.print(f"[yellow]warning:[/] {escape(warning)}", soft_wrap=True)
+    if why_not:
+        ERRORS.print(f"Models and tenants were not compared: {escape(why_not)}", soft_wrap=True)
+
+
+def _warnings(file: limits_file.LimitsFile) -> tuple[list[str], str]:
+    """Names that nobody has, and why they could not be compared; empty where they were."""
+    try:
+        models, tenants = asyncio.run(_names())
+    except SlipwayError as error:
+        return [], str(error)
+    return list(limits_file.unknown_names(file, models=models, tenants=tenants)), ""
+
+
+async def _names() -> tuple[set[str], set[str]]:
+    """The models and tenants that the stack knows of."""
+    plane = ControlPlane()
+    listed = await plane.rollout(
+        lambda stub, how: stub.ListModels(ListModelsRequest(), **how), deadline_s=_NAMES_S
+    )
+    keys = await plane.call(
+        _SERVICE, KeyAdminStub, lambda stub, how: stub.ListKeys(ListKeysRequest(), **how), deadline_s=_NAMES_S
+    )
+    return set(listed.models), {DEFAULT_TENANT, *(key.tenant for key in keys.keys)}
 
 
 def _plain(limit: limits_pb2.LimitStanding) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _Tenant = Annotated[str, typer.Option("--tenant", help="Whose principal it is.")
 
 
 @app.command()
-def check(folder: _Folder = None) -> None:
+def check(folder: _Folder = None, *, json_out: Json = False) -> None:
     """Read the policies as a service would; a problem is told with file and line.
 
     Examples:
@@ -38,6 +38,9 @@ def check(folder: _Folder = None) -> None:
     """
     _, rules = _read(folder)
     own = len({rule.file for rule in rules.by_id.values()}) - 1
+    if json_out:
+        print_json({"policy_hash": rules.policy_hash, "policies": len(rules.by_id), "own_files": own})
+        return
     typer.echo(f"{len(rules.by_id)} policies, {own} files of your own: good; policy hash {rules.policy_hash}")
 
 
@@ -78,12 +81,14 @@ def explain(
     environment: Annotated[str, typer.Option("--environment", help="As there.")] = "production",
     trained_by: Annotated[list[str] | None, typer.Option("--trained-by", help="For `approve`.")] = None,
     folder: Annotated[Path | None, typer.Option("--dir", help="Policies; else those of the stack.")] = None,
+    *,
+    json_out: Json = False,
 ) -> None:
     """Say whether it is allowed, and which policy decided.
 
     Examples:
 
-        slipway policy explain --principal anna --role viewer --action infer --model fraud
+        slipway policy explain --principal anna --role viewer --action infer --model fraud --json
 
         slipway policy explain --principal anna --role owner --action approve --model fraud --version 3 \
 --trained-by anna
@@ -102,12 +107,34 @@ def explain(
         trained_by=tuple(trained_by or ()),
         expect="allow",
     )
-    _explain(of, _read(folder)[1])
+    _tell(of, folder, json_out=json_out)
+
+
+def _tell(of: Case, folder: Path | None, *, json_out: bool) -> None:
+    if of.action not in ACTIONS:
+        raise InvalidInput(f"no action {of.action!r}; known: {', '.join(ACTIONS)}")
+    rules = _read(folder)[1]
+    if json_out:
+        print_json(_explained(of, rules))
+    else:
+        _explain(of, rules)
+
+
+def _explained(of: Case, rules: Rules) -> dict[str, Any]:
+    verdict = decide(rules, of.caller, action=of.action, resource=of.resource)
+    return {
+        "is_allowed": verdict.is_allowed,
+        "principal": f"{of.tenant}/{of.principal}",
+        "action": of.action,
+        "resource": str(of.resource),
+        "by": list(verdict.reasons),
+        "errors": list(verdict.errors),
+        "decision_id": verdict.decision.decision_id,
+        "policy_hash": verdict.decision.policy_hash,
+    }
 
 
 def _explain(of: Case, rules: Rules) -> None:
-    if of.action not in ACTIONS:
-        raise InvalidInput(f"no action {of.action!r}; known: {', '.join(ACTIONS)}")
     caller, resource = of.caller, of.resource
     verdict = decide(rules, caller, action=of.action, resource=resource)
     if verdict.is_allowed:

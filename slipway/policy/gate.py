@@ -1,6 +1,7 @@
 """Permissions on control ports: every call is an action of the table, asked before the handler sees it."""
 
 from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
 from typing import Any, Final
 
 import grpc
@@ -8,13 +9,24 @@ import grpc.aio
 
 from slipway.errors import Denied, NotFound
 from slipway.identity.caller import DEFAULT_TENANT, Caller
-from slipway.policy.engine import Policies, is_stack
+from slipway.policy.engine import UNDECIDED, Decision, Policies, is_stack
 from slipway.policy.resource import EVERY_TENANT, Resource
 from slipway.policy.routes import GRPC, By, Route
 from slipway.rpc import aborting, caller
 
 Find = Callable[[str], Resource | None]
 _LONGEST_NAME: Final = 80
+_DECISION: Final[ContextVar[Decision]] = ContextVar("slipway_policy_decision", default=UNDECIDED)
+
+
+def decision_of_call() -> Decision:
+    """What let the call in that is being answered; UNDECIDED where nobody calls."""
+    return _DECISION.get()
+
+
+def remember_decision(decision: Decision) -> None:
+    """Let `decision_of_call` say what let this call in: the last decision counts."""
+    _DECISION.set(decision)
 
 
 def knows_no_models(_name: str) -> Resource | None:
@@ -64,7 +76,7 @@ class PolicyGate(grpc.aio.ServerInterceptor):
         Raises:
             Denied, NotFound: He may not.
         """
-        self._policies.authorize(who, route.action, self._resource(route, request, who))
+        remember_decision(self._policies.authorize(who, route.action, self._resource(route, request, who)))
 
     def _resource(self, route: Route, request: Any, who: Caller) -> Resource:
         if route.by is By.CALLER:

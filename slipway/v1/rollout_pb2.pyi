@@ -72,7 +72,7 @@ class RouteTable(_message.Message):
     def __init__(self, model: _Optional[str] = ..., tenant: _Optional[str] = ..., epoch: _Optional[int] = ..., arms: _Optional[_Iterable[_Union[Arm, _Mapping]]] = ..., salt: _Optional[str] = ..., written_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ...) -> None: ...
 
 class RolloutEvent(_message.Message):
-    __slots__ = ("model", "tenant", "rollout_id", "seq", "epoch", "from_state", "to_state", "trigger", "version", "champion_version", "weight_ppm", "actor", "reason", "at", "step", "evidence")
+    __slots__ = ("model", "tenant", "rollout_id", "seq", "epoch", "from_state", "to_state", "trigger", "version", "champion_version", "weight_ppm", "actor", "reason", "at", "step", "evidence", "decision_id", "policy_hash")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     TENANT_FIELD_NUMBER: _ClassVar[int]
     ROLLOUT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -89,6 +89,8 @@ class RolloutEvent(_message.Message):
     AT_FIELD_NUMBER: _ClassVar[int]
     STEP_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
+    DECISION_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_HASH_FIELD_NUMBER: _ClassVar[int]
     model: str
     tenant: str
     rollout_id: str
@@ -105,7 +107,9 @@ class RolloutEvent(_message.Message):
     at: _timestamp_pb2.Timestamp
     step: int
     evidence: str
-    def __init__(self, model: _Optional[str] = ..., tenant: _Optional[str] = ..., rollout_id: _Optional[str] = ..., seq: _Optional[int] = ..., epoch: _Optional[int] = ..., from_state: _Optional[str] = ..., to_state: _Optional[str] = ..., trigger: _Optional[str] = ..., version: _Optional[str] = ..., champion_version: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., evidence: _Optional[str] = ...) -> None: ...
+    decision_id: str
+    policy_hash: str
+    def __init__(self, model: _Optional[str] = ..., tenant: _Optional[str] = ..., rollout_id: _Optional[str] = ..., seq: _Optional[int] = ..., epoch: _Optional[int] = ..., from_state: _Optional[str] = ..., to_state: _Optional[str] = ..., trigger: _Optional[str] = ..., version: _Optional[str] = ..., champion_version: _Optional[str] = ..., weight_ppm: _Optional[int] = ..., actor: _Optional[str] = ..., reason: _Optional[str] = ..., at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., step: _Optional[int] = ..., evidence: _Optional[str] = ..., decision_id: _Optional[str] = ..., policy_hash: _Optional[str] = ...) -> None: ...
 
 class ApplySpecRequest(_message.Message):
     __slots__ = ("yaml", "recipe", "actor")

@@ -8,9 +8,20 @@ from typer.testing import CliRunner
 
 from slipway.cli import limits
 from slipway.cli.control_plane import ControlPlane
+from slipway.errors import Unavailable
+from slipway.v1.keys_pb2 import KeyInfo, ListKeysResponse
 from slipway.v1.limits_pb2 import LimitStanding, ShowLimitsRequest, ShowLimitsResponse
+from slipway.v1.rollout_pb2 import ListModelsResponse
 
 RUN = CliRunner()
+NAMES = """
+prices: {models: {fraud: {per_row: 1}, quite-another: {per_row: 1}}}
+limits:
+  - {name: a, match: {model: frauds}, concurrency: 2}
+  - {name: b, match: {tenant: retial, model: churn}, concurrency: 2}
+  - {name: c, match: {tenant: "*", principal: anybody}, concurrency: 2}
+  - {name: d, match: {tenant: default}, concurrency: 2}
+"""
 
 
 def answer() -> ShowLimitsResponse:
@@ -69,10 +80,42 @@ def test_shows_json_for_programs(asked: list[Any]) -> None:
     ]
 
 
-def test_checks_a_file(tmp_path: Path) -> None:
+def test_names_that_nobody_has_are_told_with_the_nearest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Stub:
+        async def ListModels(self, _request: Any, **_: Any) -> ListModelsResponse:
+            return ListModelsResponse(models=["fraud", "churn"])
+
+        async def ListKeys(self, _request: Any, **_: Any) -> ListKeysResponse:
+            return ListKeysResponse(keys=[KeyInfo(tenant="retail")])
+
+    async def call(_plane: ControlPlane, _service: str, _stub: Any, method: Any, **_: Any) -> Any:
+        return await method(Stub(), {})
+
+    monkeypatch.setattr(ControlPlane, "call", call)
+    file = tmp_path / "limits.yaml"
+    file.write_text(NAMES)
+    checked = RUN.invoke(limits.app, ["check", str(file)])
+    assert checked.exit_code == 0
+    assert json.loads(RUN.invoke(limits.app, ["check", str(file), "--json"]).stdout)["warnings"] == [
+        "limit 'a': no model is called 'frauds'; is it 'fraud'?",
+        "limit 'b': no tenant is called 'retial'; is it 'retail'?",
+        "prices: no model is called 'quite-another'",
+    ]
+    assert "is it 'fraud'?" in checked.stderr
+
+
+def test_checks_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def away(*_: Any, **__: Any) -> Any:
+        raise Unavailable("rollout: nobody answers")
+
+    monkeypatch.setattr(ControlPlane, "call", away)
     file = tmp_path / "limits.yaml"
     file.write_text("limits: [{name: a, concurrency: 2}]")
-    assert "1 limits" in RUN.invoke(limits.app, ["check", str(file)]).output
+    told = RUN.invoke(limits.app, ["check", str(file)])
+    assert "1 limits" in told.stdout
+    assert "were not compared: rollout: nobody answers" in told.stderr
     checked = json.loads(RUN.invoke(limits.app, ["check", str(file), "--json"]).output)
     assert checked["limits"][0]["concurrency"] == 2
     file.write_text("limits: [{nam: a}]")

@@ -1,5 +1,6 @@
 """`slipway policy`: as a user calls it."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,11 @@ def test_explain_names_the_policy_that_decided(folder: Path) -> None:
         "explain", "--role", "viewer", "--action", "infer", "--model", "m"
     )
     assert "is not valid for" in run("explain", "--role", "admin", "--action", "approve")
+    told = json.loads(run("explain", *own, "--trained-by", "anna", "--json"))
+    assert (told["is_allowed"], told["principal"], told["action"]) == (False, "default/anna", "approve")
+    assert "separation-of-duties" in told["by"][0]
+    assert (len(told["decision_id"]), told["errors"]) == (32, [])
+    assert told["policy_hash"] == json.loads(run("check", "--json"))["policy_hash"]
     with pytest.raises(InvalidInput, match="no action 'fly'"):
         run("explain", "--action", "fly")
     assert folder.is_dir()

@@ -66,6 +66,7 @@ class Gateway:
     serving: str = SERVING
     columns: Sequence[str] = FEATURES
     defence: str = ""
+    tenant: str = "default"
     answered: list[str] = field(default_factory=list)  # the client's ledger: ids of its predictions
 
     @property
@@ -104,8 +105,8 @@ class Gateway:
         for arm in arms:
             arm.profile.features.extend(to_proto(numeric_profile(f, sample)) for f in self.columns)
         text = spec_text(self.model, self.serving, columns=self.columns, defence=self.defence)
-        spec = ModelSpec(name=self.model, tenant="default", revision=1, yaml=text)
-        table = RouteTable(model=self.model, tenant="default", epoch=self.epoch, salt="s", arms=arms)
+        spec = ModelSpec(name=self.model, tenant=self.tenant, revision=1, yaml=text)
+        table = RouteTable(model=self.model, tenant=self.tenant, epoch=self.epoch, salt="s", arms=arms)
         messages = [
             encode(topic, message, key=self.model, event_id=secrets.token_hex(8), source="test")
             for topic, message in ((MODEL_SPECS.name, spec), (ROUTES.name, table))

@@ -1,10 +1,12 @@
 """The defence of one request: what the caller and the record are told, and what follows where it fails."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import orjson
 import pytest
+from prometheus_client import REGISTRY
 
 from services.gateway import records
 from services.gateway.catalog import Catalog, Model
@@ -135,17 +137,9 @@ def test_outputs_that_the_version_cannot_give_are_refused() -> None:
         check_wanted(model(task="regression").guards["3"], "3", ("confidence",))
 
 
-def test_the_record_holds_scores_confidences_and_what_was_done(tmp_path: object) -> None:
+def test_the_record_holds_scores_confidences_and_what_was_done(tmp_path: Path) -> None:
     prediction = defended(model("density: {action: abstain}"), [60.0, 60.0])
-    packed = records.served(prediction, answer(0.9), now_s=1.0, latency_s=0.1)
-    spool = Spool(tmp_path / "s", limit_bytes=1 << 20, segment_bytes=1 << 16)  # type: ignore[operator]
-    spool.append_packed([packed])
-    [message], _ = spool.read()
-    record = envelope.decode(
-        message.topic, key=message.key.encode(), value=message.value, headers=message.headers
-    ).message
-    spool.close()
-    assert isinstance(record, PredictionServed)
+    record = decoded(records.served(prediction, answer(0.9), now_s=1.0, latency_s=0.1), tmp_path)
     assert record.input_scores[0] > 1
     assert len(record.confidences) == 1
     assert (record.abstained, record.defence_action, list(record.flags)) == (
@@ -263,3 +257,34 @@ def test_answers_that_cannot_be_judged_together_are_left_for_each_alone() -> Non
     assert prediction.defended.confidences is None
     defend_answer(it, prediction, nonsense)
     assert prediction.defended.flags == ("unscored",)
+
+
+def test_what_could_not_be_scored_is_counted_and_stands_in_the_record(tmp_path: Path) -> None:
+    it = model("density: {action: refuse}")
+    prediction, failures = asked(it, [60.0, 60.0]), failed("m", "3")
+    guard = it.guards["3"]
+    assert guard.density is not None
+    defend_input(
+        replace(guard, density=replace(guard.density, references=np.zeros((3, 9), np.float32))), prediction
+    )
+    defend_answer(it, prediction, answer(0.9))
+    record = decoded(records.served(prediction, answer(0.9), now_s=1.0, latency_s=0.1), tmp_path)
+    assert (list(record.flags), list(record.input_scores)) == (["unscored"], [])
+    assert failed("m", "3") == failures + 1
+
+
+def failed(name: str, version: str) -> float:
+    labels = {"model": name, "version": version}
+    return REGISTRY.get_sample_value("slipway_gateway_defence_failures_total", labels) or 0.0
+
+
+def decoded(packed: bytes, folder: Path) -> PredictionServed:
+    """A record as its readers see it."""
+    spool = Spool(folder / "s", limit_bytes=1 << 20, segment_bytes=1 << 16)
+    spool.append_packed([packed])
+    [message], _ = spool.read()
+    spool.close()
+    key = message.key.encode()
+    event = envelope.decode(message.topic, key=key, value=message.value, headers=message.headers)
+    assert isinstance(event.message, PredictionServed)
+    return event.message

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from slipway.clock import ManualClock
 from slipway.errors import Unauthenticated, Unavailable
@@ -112,12 +113,22 @@ async def test_an_unknown_key_is_looked_for_at_once_but_not_oftener_than_is_good
     assert bench.reads == 4
 
 
+def reads(outcome: str) -> float:
+    """Of the issuer's keys so far, as a metric."""
+    labels = {"issuer": issuer.ISSUER, "outcome": outcome}
+    return REGISTRY.get_sample_value("slipway_jwks_reads_total", labels) or 0.0
+
+
 async def test_while_an_issuer_is_away_his_keys_count_until_they_are_too_old(bench: Bench) -> None:
+    failed = reads("failed")
     await bench.after(0)
     for broken in (None, b"not keys", b'{"keys": []}'):
         bench.published = broken
         await bench.after(301)
         assert bench.comes_in()
+    assert reads("failed") == failed + 3
+    last_read = {"issuer": issuer.ISSUER}
+    assert REGISTRY.get_sample_value("slipway_jwks_read_timestamp_seconds", last_read) == NOW_S
     await bench.after(3600 - 3 * 301 - 1)
     assert bench.comes_in()
     await bench.after(2)

@@ -10,12 +10,24 @@ import numpy as np
 import pytest
 import requests
 
+from slipway.ids import new_id
 from slipway.input_profile_fit import HeldOut, fit_input_profile
 from slipway.spec import parse
 from slipway.topics import PREDICTIONS
+from slipway.v1.jobs_pb2 import SubmitJobRequest, TrustedInferRequest
+from slipway.v1.jobs_pb2_grpc import AsyncInferenceStub, TrustedInferenceStub
 from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.rollout_pb2 import Arm
-from tests.gateway.live import Gateway, ends, prediction_id, read_since, spec_text, upstream, wait_for
+from tests.gateway.live import (
+    Gateway,
+    ends,
+    prediction_id,
+    read_since,
+    request,
+    spec_text,
+    upstream,
+    wait_for,
+)
 from tests.service_process import free_port, own_database, own_service
 from tests.small_model import make_onnx
 
@@ -107,9 +119,26 @@ def test_what_is_refused_names_the_score_and_a_version_without_profile_is_closed
     publish(gateway, free_port(), "density: {action: refuse}, on_error: closed", data=profile())
     refused = refusal(gateway, FAR, until=grpc.StatusCode.INVALID_ARGUMENT)
     assert "is above the threshold 1" in refused.details()
+    assert_a_job_is_scored_when_it_runs(gateway)
     publish(gateway, free_port(), "density: {action: refuse}, on_error: closed", data=b"")
     closed = refusal(gateway, NEAR, until=grpc.StatusCode.UNAVAILABLE, saying="no input profile")
     assert "cannot be defended as its spec demands" in closed.details()
+
+
+def assert_a_job_is_scored_when_it_runs(gateway: Gateway) -> None:
+    """By the version that answers it, which nobody knows at its submission."""
+    message = request(gateway.model, FAR)
+    with grpc.insecure_channel(gateway.target) as channel:
+        submission = SubmitJobRequest(request=message)
+        assert AsyncInferenceStub(channel).Submit(submission, metadata=gateway.metadata, timeout=10).job_id
+    running = TrustedInferRequest(
+        tenant="default", principal="tester", prediction_id=new_id(), request=message.SerializeToString()
+    )
+    target = f"127.0.0.1:{gateway.service.environment['SLIPWAY_ADMIN_PORT']}"
+    with grpc.insecure_channel(target) as channel:
+        told = TrustedInferenceStub(channel).Infer(running, metadata=gateway.operator, timeout=10)
+    assert told.failure.code == "INVALID_ARGUMENT"
+    assert "is above the threshold 1" in told.failure.message
 
 
 def refusal(gateway: Gateway, rows: Any, *, until: grpc.StatusCode, saying: str = "") -> Any:

@@ -1,10 +1,11 @@
 """Callers that behave badly: whatever they do, the next caller is served and the gateway stays small."""
 
 import secrets
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,23 @@ import requests
 from slipway.oip import open_inference_pb2 as oip
 from slipway.v1.rollout_pb2 import Arm
 from tests.gateway.live import Gateway, exactly_recorded, request, upstream, wait_for
-from tests.gateway.raw_http2 import Connection, connection
+from tests.gateway.raw_http2 import (
+    CONTINUATION,
+    DATA,
+    END_HEADERS,
+    HEADERS,
+    PING,
+    PREFACE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    Connection,
+    block,
+    connection,
+    frame,
+    headers_of,
+    text,
+)
 from tests.service_process import free_port, own_database, own_service
 from tests.small_model import make_onnx
 
@@ -25,7 +42,26 @@ METHOD = "/inference.GRPCInferenceService/ModelInfer"
 KEEPALIVE_S, AGE_S, GRACE_S = 2.0, 10.0, 2.0
 # Ages are spread by a tenth, and this machine may be busy.
 CLOSED_WITHIN_S = 60.0
+LIVE = "/inference.GRPCInferenceService/ServerLive"
 MIB = 1024 * 1024
+HUGE = 2**60
+# Malformed by RFC 9113, 8.2 and 8.3: who reads them in his own way can be made to disagree with a proxy.
+PSEUDO_HEADERS: dict[str, Any] = {
+    "no path": lambda h: [x for x in h if x[0] != ":path"],
+    "two paths": lambda h: [*h[:3], (":path", "/slipway.v1.KeyAdmin/ListKeys"), *h[3:]],
+    "no method": lambda h: [x for x in h if x[0] != ":method"],
+    "method GET": lambda h: [(k, "GET" if k == ":method" else v) for k, v in h],
+    "two methods": lambda h: [*h[:3], (":method", "GET"), *h[3:]],
+    "no scheme": lambda h: [x for x in h if x[0] != ":scheme"],
+    "unknown one": lambda h: [*h[:3], (":evil", "x"), *h[3:]],
+    "path of another service": lambda h: [(k, "/x/../Infer" if k == ":path" else v) for k, v in h],
+    "path with a newline": lambda h: [(k, f"{LIVE}\r\nx: y" if k == ":path" else v) for k, v in h],
+}
+# Malformed, too, but gRPC's own library takes them; they name one method, and that one is asked.
+TAKEN: dict[str, Any] = {
+    "behind others": lambda h: [*h[4:], *h[:4]],
+    "status in a request": lambda h: [*h[:3], (":status", "200"), *h[3:]],
+}
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +148,117 @@ def test_a_body_of_a_hundred_megabytes_is_refused(gateway: Gateway) -> None:
 def test_a_compressed_bomb_is_refused(gateway: Gateway) -> None:
     code = code_of(gateway, bytes(200 * MIB), gateway.metadata, compression=grpc.Compression.Gzip)
     assert code == "RESOURCE_EXHAUSTED"
+
+
+def test_tensors_that_lie_about_themselves_are_refused_by_name(gateway: Gateway) -> None:
+    for lie, message in lies(gateway.model).items():
+        code = code_of(gateway, message, gateway.metadata)
+        assert (lie, code) == (lie, "INVALID_ARGUMENT")
+
+
+def lies(model: str) -> dict[str, bytes]:
+    """Requests whose tensors are not what they say, by what is wrong."""
+    honest = request(model)
+    shapes = {
+        "2^60 rows": [HUGE, 6],
+        "2^60 columns": [1, HUGE],
+        "a product beyond 64 bits": [2**62, 2**62],
+        "nothing times much": [0, HUGE],
+        "rows below zero": [-1, 6],
+        "both below zero": [-1, -6],
+        "the lowest number": [-(2**63), 6],
+        "no dimension": [],
+        "100,000 dimensions": [1] * 100_000,
+    }
+    found = {}
+    for name, shape in shapes.items():
+        lie = oip.ModelInferRequest.FromString(honest.SerializeToString())
+        lie.inputs[0].ClearField("shape")
+        lie.inputs[0].shape.extend(shape)
+        found[name] = lie.SerializeToString()
+    typed = oip.ModelInferRequest.FromString(honest.SerializeToString())
+    typed.ClearField("raw_input_contents")
+    typed.inputs[0].contents.fp32_contents.extend([0.5] * 100_000)
+    found["contents longer than their shape"] = typed.SerializeToString()
+    for name, raws in (("longer", [bytes(MIB)]), ("more", [bytes(24)] * 1000), ("shorter", [bytes(23)])):
+        lie = oip.ModelInferRequest.FromString(honest.SerializeToString())
+        lie.ClearField("raw_input_contents")
+        lie.raw_input_contents.extend(raws)
+        found[f"raw contents {name} than their shape"] = lie.SerializeToString()
+    # Field 100, which nobody knows, as a group in a group, 100,000 times (wire types 3 and 4).
+    found["nested too deep"] = b"\xa3\x06" * 100_000 + b"\xa4\x06" * 100_000
+    found["a length beyond the message"] = b"\x0a\xff\xff\xff\xff\x07m"
+    return found
+
+
+def test_abused_pseudo_headers_reach_no_method(gateway: Gateway) -> None:
+    honest = list(headers_of(LIVE, ()))
+    answered = []
+    for abuse, change in {"honest": list, **TAKEN, **PSEUDO_HEADERS}.items():
+        with connection(gateway.target) as it:
+            it.send_headers(1, tuple(change(honest)))
+            it.end_stream(1, bytes(5))
+            if DATA in it.frame_kinds(within_s=20):
+                answered.append(abuse)
+    assert answered == ["honest", *TAKEN]
+
+
+def test_floods_of_frames_are_survived(gateway: Gateway) -> None:
+    begun = block(headers_of(METHOD, gateway.metadata))
+    for flood, pieces in floods(begun).items():
+        with connection(gateway.target) as it:
+            for piece, times in pieces:
+                it.pour(piece, times)
+            assert gateway.infer().outputs, flood
+
+
+def floods(begun: bytes) -> dict[str, list[tuple[bytes, int]]]:
+    """What is sent, and how often, by the name of the attack."""
+    streams = range(1, 2 * 4000, 2)
+    rapid = b"".join(
+        frame(HEADERS, begun, flags=END_HEADERS, stream=n) + frame(RST_STREAM, b"\0\0\0\x08", stream=n)
+        for n in streams
+    )
+    # A header of 4 KB that the server is to remember (RFC 7541, 6.2.1), and then its index, again and again.
+    remembered = b"\x40" + text("x-bomb") + text("b" * 3900)
+    return {
+        "rapid reset (CVE-2023-44487)": [(rapid, 1)],
+        "settings (CVE-2019-9515)": [(frame(SETTINGS, b"\0\3\0\0\0\x64"), 50_000)],
+        "pings (CVE-2019-9512)": [(frame(PING, bytes(8)), 50_000)],
+        "windows of nothing": [(frame(WINDOW_UPDATE, b"\0\0\0\1"), 50_000)],
+        "headers without an end (CVE-2024-27316)": [
+            (frame(HEADERS, begun, stream=1), 1),
+            (frame(CONTINUATION, block((("x-a", "b" * 100),)) * 100, stream=1), 1000),
+        ],
+        "header bomb (CVE-2016-6581)": [
+            (frame(HEADERS, begun + remembered + b"\xbe" * 12_000, flags=END_HEADERS, stream=1), 1),
+            (frame(HEADERS, begun + b"\xbe" * 12_000, flags=END_HEADERS, stream=3), 1),
+        ],
+        "empty data (CVE-2019-9518)": [
+            (frame(HEADERS, begun, flags=END_HEADERS, stream=1), 1),
+            (frame(DATA, b"", stream=1), 50_000),
+        ],
+        "a frame beyond the largest": [(frame(DATA, bytes(2**24 - 1), stream=1), 1)],
+        "no HTTP/2 at all": [(b"GET / HTTP/1.1\r\n\r\n", 1000)],
+    }
+
+
+def test_who_never_says_that_he_speaks_http2_is_sent_away(gateway: Gateway) -> None:
+    host, _, port = gateway.target.partition(":")
+    with ExitStack() as stack:
+        slow = [stack.enter_context(socket.create_connection((host, int(port)))) for _ in range(200)]
+        for number, it in enumerate(slow):
+            it.sendall(PREFACE[: number % len(PREFACE)])
+        assert gateway.infer().outputs
+        for it in slow:
+            it.settimeout(CLOSED_WITHIN_S)
+            until_closed(it)
+
+
+def until_closed(it: socket.socket) -> None:
+    with suppress(ConnectionError):
+        while it.recv(65536):
+            pass
 
 
 def test_streams_that_are_never_ended_end_with_their_connection(gateway: Gateway) -> None:

@@ -49,6 +49,10 @@ def post(gateway: Gateway, path: str, body: object) -> requests.Response:
     return requests.post(f"{gateway.url}{path}", json=body, headers=headers, timeout=10)
 
 
+def metrics_of(gateway: Gateway) -> str:
+    return requests.get(f"{gateway.url}/metrics", timeout=10).text
+
+
 def rest(gateway: Gateway) -> requests.Response:
     tensor = {"name": "features", "datatype": "FP32", "shape": [1, 6], "data": [0.5] * 6}
     return post(gateway, f"/v2/models/{gateway.model}/infer", {"inputs": [tensor]})
@@ -115,3 +119,4 @@ def test_callers_see_what_is_left_and_operators_who_has_it(tmp_path: Path) -> No
         (access / "limits.yaml").write_text("limits: [{nam: x}]")
         wait_for("the mistake to be told", lambda: "is it `name`" in show(gateway).file_problem)
         assert infer(gateway, 1)[0] is grpc.StatusCode.OK
+        wait_for("the gauge", lambda: "slipway_limits_file_ok 0.0" in metrics_of(gateway))

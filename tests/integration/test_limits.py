@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from services.gateway.cache.shared import connect
 from services.gateway.domain.limit_windows import Window, window_of
@@ -186,6 +187,10 @@ async def _true(value: bool) -> bool:
     return value
 
 
+def metric(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
 async def test_while_the_store_is_away_each_limit_goes_by_its_policy(redis: RedisProcess) -> None:
     text = (
         "limits:\n"
@@ -209,14 +214,21 @@ async def test_while_the_store_is_away_each_limit_goes_by_its_policy(redis: Redi
         assert await ask("n") is None
         redis.kill()
         await until("it is missed", lambda: _true(one.state.is_away))
+        assert metric("slipway_limits_store_state") == 0
+        alone = metric("slipway_limits_admitted_alone_total", limit="local")
+        refused = metric("slipway_limits_refusals_total", limit="strict", kind="store_away")
         answers = [await ask("m") for _ in range(1000)]
         refusals = [error for error in answers if error is not None]
         assert 500 <= len(refusals) <= 520  # half of it is the other gateway's
         assert all(isinstance(error, LimitReached) for error in refusals)
         strict = [await ask("n") for _ in range(20)]
         assert isinstance(strict[-1], StoreAway)
+        let_in = metric("slipway_limits_admitted_alone_total", limit="local") - alone
+        assert let_in > 0
+        assert metric("slipway_limits_refusals_total", limit="strict", kind="store_away") > refused
         redis.start()
         await until("it is back", lambda: _true(not one.state.is_away))
+        assert metric("slipway_limits_store_state") == 1
         assert await ask("n") is None
 
 

@@ -10,6 +10,7 @@ import grpc
 import pytest
 
 from slipway import rpc
+from slipway.policy.access import builtin_policies
 from slipway.rpc import operator_metadata
 from slipway.v1 import rollout_pb2
 from slipway.v1.identities_pb2 import IdentityChanged
@@ -85,7 +86,28 @@ async def test_what_an_operator_does_stands_in_the_log_under_his_name(office: Of
         model=office.it.model, version="1", digest=digest_of("1"), actor="somebody else"
     )
     await office.control.StartRollout(request, metadata=own, timeout=10)
-    assert (await office.it.status()).events[-1].actor == name
+    *followed, first = (await office.it.reaches("DONE")).events
+    assert (first.actor, len(first.decision_id)) == (name, 32)
+    assert first.policy_hash == builtin_policies().policy_hash
+    assert {(event.actor, event.decision_id, event.policy_hash) for event in followed} == {
+        ("rollout", "", "")
+    }
+
+
+async def test_a_start_that_waited_carries_the_decision_of_who_asked_for_it(office: Office) -> None:
+    name, own = await office.add("owner")
+    await office.it.promote_first()
+    await office.it.start("2")
+    await office.it.reaches("CANARY")
+    request = rollout_pb2.StartRolloutRequest(model=office.it.model, version="3", digest=digest_of("3"))
+    await office.control.StartRollout(request, metadata=own, timeout=10)
+    candidate = await office.it.database.fetchrow(
+        "SELECT * FROM candidates WHERE model = $1 AND state = 'WAITING'", office.it.model
+    )
+    assert (candidate["version"], candidate["actor"], len(candidate["decision_id"])) == ("3", name, 32)
+    aborted = await office.it.abort()
+    assert len(aborted.events[0].decision_id) == 32
+    assert aborted.events[0].decision_id != candidate["decision_id"]
 
 
 async def test_the_stacks_own_token_may_speak_for_somebody(office: Office) -> None:

@@ -17,6 +17,17 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What the policies said to whoever commanded a transition; empty where nobody did."""
+
+    decision_id: str = ""
+    policy_hash: str = ""
+
+
+UNASKED: Final = Permission()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntry:
     """One transition: what happened, why, by whom, and what it did to the routes.
 
@@ -32,6 +43,7 @@ class LogEntry:
             each rival has the same.
         mirror_ppm: Share of the requests that are copied to the subject in a shadow step.
         max_mirrored_per_s: Copies a second and gateway at most.
+        permission: Of who commanded it, or announced the candidate that it starts.
     """
 
     model: str
@@ -53,3 +65,4 @@ class LogEntry:
     spec_revision: int = 0
     mirror_ppm: int = 0
     max_mirrored_per_s: float = 0.0
+    permission: Permission = UNASKED
