@@ -13,7 +13,7 @@ from slipway.stack.ray_head import ray_client_environment
 from slipway.stack.readiness import LOOPBACK
 from slipway.stack.redis_server import redis_url
 from slipway.stack.role_provision import DATABASE, SERVICE_ROLES
-from slipway.tls import Target, unparse_target
+from slipway.tls import REPLICA, Target, unparse_target
 
 SERVICES: Final = (
     "rollout",
@@ -65,6 +65,11 @@ def service_environment(
             "SLIPWAY_ADOPT_FROM": str(layout.service_state(name).parent),
             **_connection_ages(os.environ if environ is None else environ),
         }
+    if name == "inference":
+        replica = str(certificate_path(layout.certificates, REPLICA))
+        own["SLIPWAY_REPLICA_CERT"] = (os.environ if environ is None else environ).get(
+            "SLIPWAY_REPLICA_CERT", replica
+        )
     if name in SERVICE_ROLES:
         own["SLIPWAY_POSTGRES_DSN"] = _dsn(layout, role=name, port=table["postgres"])
     if name in _USES_RAY:
@@ -104,7 +109,6 @@ def _shared(layout: Layout, table: Mapping[str, int], *, party: str) -> dict[str
     targets = {f"SLIPWAY_{service.upper()}_TARGET": neighbour(f"{service}_grpc") for service in SERVICES}
     return {
         **targets,
-        # The gateway's own port is the public one.
         "SLIPWAY_GATEWAY_TARGET": f"{LOOPBACK}:{table['gateway_grpc']}",
         "SLIPWAY_GATEWAY_ADMIN_TARGET": neighbour("gateway_admin"),
         "SLIPWAY_KAFKA_BOOTSTRAP": kafka_url(layout, table, user=party),

@@ -49,3 +49,10 @@ def test_the_gateway_alone_gets_the_shared_cache(environ: dict[str, str]) -> Non
 
 def test_commands_get_no_database(environ: dict[str, str]) -> None:
     assert not any("POSTGRES" in variable for variable in cli_environment(environ))
+
+
+def test_replicas_get_a_certificate_of_their_own_unless_it_is_taken_away(environ: dict[str, str]) -> None:
+    assert service_environment("inference", environ)["SLIPWAY_REPLICA_CERT"].endswith("/replica.pem")
+    off = service_environment("inference", environ | {"SLIPWAY_REPLICA_CERT": ""})
+    assert off["SLIPWAY_REPLICA_CERT"] == ""
+    assert "SLIPWAY_REPLICA_CERT" not in service_environment("gateway", environ)
