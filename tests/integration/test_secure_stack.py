@@ -6,13 +6,10 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-import grpc
 import psutil
 import pytest
 import requests
 
-from slipway.oip.open_inference_pb2 import ServerLiveRequest
-from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.ports import ports
 from slipway.stack.certificates import ca_path, certificate_path
 from slipway.stack.environment import SERVICES
@@ -105,6 +102,12 @@ def test_what_holds_a_secret_is_readable_by_its_owner_alone(
     assert find_layout().secrets.stat().st_mode & 0o077 == 0
 
 
+def said(*command: str) -> tuple[int, str]:
+    """What a program of somebody else ends with, and what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    return done.returncode, done.stdout.strip()
+
+
 def test_a_gateway_with_a_certificate_speaks_tls_alone(layout: Layout, tmp_path: Path) -> None:
     ca, admin, probe = str(ca_path(layout.certificates)), free_port(), free_port()
     with (
@@ -122,13 +125,14 @@ def test_a_gateway_with_a_certificate_speaks_tls_alone(layout: Layout, tmp_path:
         service.start()
         service.wait_ready()
         grpc_port, http_port = (service.environment[f"SLIPWAY_{kind}_PORT"] for kind in ("GRPC", "HTTP"))
-        alive = requests.get(f"https://127.0.0.1:{http_port}/v2/health/live", verify=ca, timeout=DEADLINE_S)
-        assert alive.status_code == 200
-        with pytest.raises(requests.RequestException):
-            requests.get(f"http://127.0.0.1:{http_port}/v2/health/live", timeout=DEADLINE_S)
-        trusted = grpc.ssl_channel_credentials(Path(ca).read_bytes())
-        with grpc.secure_channel(f"127.0.0.1:{grpc_port}", trusted) as channel:
-            assert GRPCInferenceServiceStub(channel).ServerLive(ServerLiveRequest(), timeout=DEADLINE_S).live
+        rest, oip = f"127.0.0.1:{http_port}/v2/health/live", "inference.GRPCInferenceService/ServerLive"
+        at = f"127.0.0.1:{grpc_port}"
+        assert said("curl", "-sf", "--cacert", ca, f"https://{rest}") == (0, '{"live":true}')
+        assert said("curl", "-sf", f"https://{rest}")[0] == 60  # an authority that curl does not know
+        assert said("curl", "-sf", f"http://{rest}")[0] != 0
+        grpcurl = said(str(REPOSITORY / "scripts" / "install_grpcurl"))[1]
+        assert said(grpcurl, "-cacert", ca, at, oip)[0] == 0
+        assert said(grpcurl, "-plaintext", at, oip)[0] != 0
         assert service.process is not None
         listening = psutil.Process(service.process.pid).net_connections("tcp")
         outside = {
