@@ -13,6 +13,8 @@ import grpc
 from slipway.errors import InvalidInput
 
 SCHEME: Final = "tls"
+REPLICA: Final = "replica"
+"""The name that the certificates of replicas carry, whatever their address."""
 _KNOWN: Final = frozenset({"ca_file", "cert_file"})
 
 
@@ -87,6 +89,17 @@ def parse_target(text: str) -> Target:
             f"the target {text!r} is neither host:port nor {SCHEME}://host:port?ca_file=PATH&cert_file=PATH"
         )
     return Target(address=url.netloc, **given)
+
+
+def encrypted(address: str) -> str:
+    """How a replica that speaks TLS announces its address: whoever calls it has files of his own."""
+    return f"{SCHEME}://{address}"
+
+
+def address_of(announced: str) -> tuple[str, bool]:
+    """The address that a server announced, and whether TLS is spoken there."""
+    address = announced.removeprefix(f"{SCHEME}://")
+    return address, address != announced
 
 
 def unparse_target(target: Target) -> str:

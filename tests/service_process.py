@@ -23,11 +23,13 @@ from slipway import tokens
 from slipway.kafka_access import client_options
 from slipway.ports import ports
 from slipway.rpc import OPERATOR_TOKEN_FILE
+from slipway.stack.certificates import ca_path, certificate_path
 from slipway.stack.environment import cli_environment
 from slipway.stack.layout import find_layout
 from slipway.stack.postgres_server import admin_dsn
 from slipway.stack.stack import build_stack
 from slipway.stack.supervision import ProcessState, Supervision
+from slipway.tls import Target, unparse_target
 from slipway.topics import BY_NAME
 from tests.nursery import Child, Nursery
 
@@ -166,6 +168,22 @@ def _wait(check: Callable[[], bool], what: str) -> None:
     while not check():
         assert time.monotonic() < deadline, f"not within {WITHIN_S:.0f} s: {what}"
         time.sleep(0.1)
+
+
+def mesh(name: str) -> dict[str, str]:
+    """The settings by which a service of a test shows the certificate that the stack made for it."""
+    folder = find_layout().certificates
+    return {
+        "SLIPWAY_MESH_CERT": str(certificate_path(folder, name)),
+        "SLIPWAY_MESH_CA": str(ca_path(folder)),
+    }
+
+
+def neighbour(port: int | str, *, to: str) -> str:
+    """The target of a service of a test, for another that shows its own certificate to it."""
+    folder = find_layout().certificates
+    files = {"ca_file": str(ca_path(folder)), "cert_file": str(certificate_path(folder, to))}
+    return unparse_target(Target(address=f"127.0.0.1:{port}", **files))
 
 
 @contextmanager

@@ -38,6 +38,7 @@ class Target:
         settled: Whether nothing of the last load is still being worked on.
         beside: Parts of Slipway that run meanwhile.
         pids: Processes that do the work, they and their children.
+        tls: How ghz shows who it is; without it nothing is encrypted.
     """
 
     address: str
@@ -47,6 +48,7 @@ class Target:
     settled: Callable[[], bool] = lambda: True
     beside: tuple[str, ...] = ()
     pids: tuple[int, ...] = ()
+    tls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +72,7 @@ class Drivers:
         """The command line without the form of its output and the address."""
         body = "-D" if target.body.suffix == ".json" else "-B"
         return [
-            *(str(self.ghz), "--insecure", "--proto", str(_PROTO), "--call", _METHOD),
+            *(str(self.ghz), *(target.tls or ("--insecure",)), "--proto", str(_PROTO), "--call", _METHOD),
             *(body, str(target.body), "-m", json.dumps(dict(target.metadata)), "-t", f"{TIMEOUT_S}s"),
             *("--connections", str(CONNECTIONS if load.in_flight != 1 else 1)),
             *("-z", f"{seconds}s", "--duration-stop", "wait"),

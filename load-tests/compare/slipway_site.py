@@ -31,7 +31,9 @@ from sites import (
 
 from slipway.cli.control_plane import ControlPlane
 from slipway.ports import ports
+from slipway.stack.certificates import ca_path, certificate_path
 from slipway.stack.environment import cli_environment
+from slipway.tls import REPLICA, address_of
 from slipway.v1.inference_pb2 import GetVersionRequest
 from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
 
@@ -141,7 +143,14 @@ class LocalStack:
         )
         if not listed.targets:
             raise CannotRun(f"no replica of version {version} is listed: {listed.state} {listed.message}")
-        return Target(address=listed.targets[0], body=self._workshop.forest.grpc_body)
+        address, is_encrypted = address_of(listed.targets[0])
+        tls = self._as_gateway() if is_encrypted else ()
+        return Target(address=address, body=self._workshop.forest.grpc_body, tls=tls)
+
+    def _as_gateway(self) -> tuple[str, ...]:
+        folder = self._workshop.home / "certificates"
+        own = str(certificate_path(folder, "gateway"))
+        return ("--cacert", str(ca_path(folder)), "--cert", own, "--key", own, "--cname", REPLICA)
 
     def running_parts(self) -> tuple[str, ...]:
         """What runs right now."""

@@ -50,7 +50,7 @@ from slipway.identity.key_book import KeyBook
 from slipway.policy.access import open_policies
 from slipway.policy.engine import Policies
 from slipway.process import Process
-from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
+from slipway.rpc import RpcServer
 from slipway.snapshots import Snapshot
 from slipway.tokens import SECRET_FILE
 from slipway.web import starting
@@ -156,10 +156,7 @@ def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     process.spawn("model_specs", consumer.follow_specs)
     process.spawn("routes", consumer.follow_routes)
     process.spawn("caught up", consumer.note_caught_up)
-    watch = DirectoryWatch(
-        settings.inference_target, directory, operator_token=settings.secret(OPERATOR_TOKEN_FILE)
-    )
-    process.spawn("directory", watch.run)
+    process.spawn("directory", DirectoryWatch(settings.inference_target, directory).run)
     process.ready_when("specs and routes", lambda: catalog.is_known)
     process.ready_when("API keys", lambda: keys.is_loaded)
 

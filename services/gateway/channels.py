@@ -3,9 +3,11 @@
 from collections.abc import Collection
 from typing import Any, Final
 
+import grpc
 import grpc.aio
 
 from slipway.rpc import MAX_MESSAGE_BYTES
+from slipway.tls import REPLICA, Target, address_of
 
 _METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
 _CLOSE_GRACE_S: Final = 1.0
@@ -23,6 +25,19 @@ _OPTIONS: Final = [
     ("grpc.keepalive_timeout_ms", 3_000),
     ("grpc.keepalive_permit_without_calls", 0),
 ]
+# Of all who have a certificate of the authority, only a replica is taken for one.
+_OF_REPLICAS: Final = [*_OPTIONS, ("grpc.ssl_target_name_override", REPLICA)]
+
+
+def replica_credentials(*, cert_file: str, ca_file: str) -> grpc.ChannelCredentials:
+    """What a gateway shows to replicas; without files none that speaks TLS is reached.
+
+    Raises:
+        InvalidInput: A file cannot be read.
+    """
+    if not cert_file:
+        return grpc.ssl_channel_credentials()
+    return Target(address="", ca_file=ca_file, cert_file=cert_file).grpc()
 
 
 class Channel:
@@ -30,8 +45,12 @@ class Channel:
 
     __slots__ = ("_channel", "in_flight", "infer")
 
-    def __init__(self, target: str) -> None:
-        self._channel = grpc.aio.insecure_channel(target, options=_OPTIONS)
+    def __init__(self, target: str, credentials: grpc.ChannelCredentials) -> None:
+        address, is_encrypted = address_of(target)
+        if is_encrypted:
+            self._channel = grpc.aio.secure_channel(address, credentials, options=_OF_REPLICAS)
+        else:
+            self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
         self.infer: Any = self._channel.unary_unary(_METHOD)  # bytes to bytes
         self.in_flight = 0
 
@@ -43,7 +62,9 @@ class Channel:
 class Channels:
     """The channels in use, and those that only wait for their last calls."""
 
-    def __init__(self) -> None:
+    def __init__(self, credentials: grpc.ChannelCredentials) -> None:
+        """Args: `credentials` are shown to replicas, and say whom to believe that he is one."""
+        self._credentials = credentials
         self._open: dict[str, Channel] = {}
         self._retired: list[Channel] = []
 
@@ -56,7 +77,7 @@ class Channels:
         """The channel to a server."""
         channel = self._open.get(target)
         if channel is None:
-            channel = self._open[target] = Channel(target)
+            channel = self._open[target] = Channel(target, self._credentials)
         return channel
 
     def renew(self, target: str) -> None:

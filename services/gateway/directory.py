@@ -74,10 +74,9 @@ class Directory:
 class DirectoryWatch:
     """Follows the inference service's directory and connects again whenever the stream ends."""
 
-    def __init__(self, target: str, directory: Directory, *, operator_token: str) -> None:
+    def __init__(self, target: str, directory: Directory) -> None:
         self._target = target
         self._directory = directory
-        self._metadata = rpc.operator_metadata(operator_token)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Watch until `stop` is set."""
@@ -98,7 +97,7 @@ class DirectoryWatch:
 
     async def _watch(self, stub: InferenceDirectoryStub) -> str:
         """Apply what the stream sends; returns why it ended."""
-        stream = stub.WatchEndpoints(WatchEndpointsRequest(), metadata=self._metadata, timeout=_STREAM_S)
+        stream = stub.WatchEndpoints(WatchEndpointsRequest(), timeout=_STREAM_S)
         try:
             async for directory in stream:
                 self._directory.apply(directory)

@@ -15,9 +15,8 @@ _DEADLINE_S: Final = 5.0
 class JobDesk:
     """What the jobs service knows."""
 
-    def __init__(self, channel: Any, *, operator_token: str) -> None:
+    def __init__(self, channel: Any) -> None:
         self._stub: Any = JobDeskStub(channel)
-        self._metadata = rpc.operator_metadata(operator_token)
 
     async def find(self, owner: JobOwner, job_id: str, *, wait_s: float) -> Any:
         """A job of this owner.
@@ -28,30 +27,26 @@ class JobDesk:
         """
         request = _request(owner, job_id, wait_s=wait_s)
         with rpc.translating("jobs"):
-            return await self._stub.Find(request, metadata=self._metadata, timeout=_DEADLINE_S + wait_s)
+            return await self._stub.Find(request, timeout=_DEADLINE_S + wait_s)
 
     async def cancel(self, owner: JobOwner, job_id: str) -> Any:
         """End a job that has not ended."""
         with rpc.translating("jobs"):
-            return await self._stub.Cancel(
-                _request(owner, job_id), metadata=self._metadata, timeout=_DEADLINE_S
-            )
+            return await self._stub.Cancel(_request(owner, job_id), timeout=_DEADLINE_S)
 
     async def callback_secret(self, owner: JobOwner) -> str:
         """What this owner's callbacks are signed with."""
         request = jobs_pb2.JobOwner(tenant=owner.tenant, principal=owner.principal)
         with rpc.translating("jobs"):
-            answer = await self._stub.DeriveCallbackSecret(
-                request, metadata=self._metadata, timeout=_DEADLINE_S
-            )
+            answer = await self._stub.DeriveCallbackSecret(request, timeout=_DEADLINE_S)
         return str(answer.secret)
 
 
 @asynccontextmanager
-async def job_desk(target: str, *, operator_token: str) -> AsyncIterator[JobDesk]:
+async def job_desk(target: str) -> AsyncIterator[JobDesk]:
     """A desk over a channel of its own."""
     async with rpc.channel(target) as channel:
-        yield JobDesk(channel, operator_token=operator_token)
+        yield JobDesk(channel)
 
 
 def _request(owner: JobOwner, job_id: str, *, wait_s: float = 0.0) -> jobs_pb2.FindJobRequest:

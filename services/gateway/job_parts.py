@@ -17,7 +17,7 @@ from services.gateway.spool import Spool
 from slipway.clock import Clock
 from slipway.job_terms import split_list
 from slipway.process import Process
-from slipway.rpc import OPERATOR_TOKEN_FILE, RpcServer
+from slipway.rpc import RpcServer
 from slipway.tokens import SECRET_FILE
 from slipway.v1.jobs_pb2_grpc import (
     add_AsyncInferenceServicer_to_server,
@@ -37,9 +37,7 @@ async def add_jobs(
     clock: Clock,
 ) -> JobDoor:
     """Let applications submit jobs, and the jobs service have them answered."""
-    desk = await process.enter(
-        job_desk(settings.jobs_target, operator_token=settings.secret(OPERATOR_TOKEN_FILE))
-    )
+    desk = await process.enter(job_desk(settings.jobs_target))
     rules = JobRules(
         default_ttl_s=settings.job_ttl_s,
         callbacks=settings.callback_policy(),

@@ -69,6 +69,7 @@ class Mirror:
         spool: Spool,
         *,
         lanes: Lanes,
+        channels: Channels,
         clock: Clock,
         rng: Random,
         limits: MirrorLimits = _LIMITS,
@@ -81,7 +82,7 @@ class Mirror:
         self._limits = limits
         self._room = Room(limits)
         self._buckets: dict[tuple[str, str], TokenBucket] = {}
-        self._channels = Channels()
+        self._channels = channels
         self._used: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._is_stopping = False

@@ -48,13 +48,19 @@ class Upstream:
     """Sends each call to an endpoint of its version that works, and to another one when it does not."""
 
     def __init__(
-        self, directory: Directory, clock: Clock, *, rng: Rng, policy: UpstreamPolicy = _NO_POLICY
+        self,
+        directory: Directory,
+        clock: Clock,
+        *,
+        rng: Rng,
+        channels: Channels,
+        policy: UpstreamPolicy = _NO_POLICY,
     ) -> None:
         self._directory = directory
         self._clock = clock
         self._rng = rng
         self._policy = policy
-        self._channels = Channels()
+        self._channels = channels
         self._pools: dict[tuple[str, str, str], Pool] = {}
 
     def count_endpoints(self, model: str, arm: Arm) -> int:

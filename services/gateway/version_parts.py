@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from random import Random
 
+from services.gateway.channels import Channels, replica_credentials
 from services.gateway.directory import Directory
 from services.gateway.domain.circuit import CircuitPolicy
 from services.gateway.domain.outliers import OutlierPolicy
@@ -30,9 +31,10 @@ def add_versions(
 ) -> Versions:
     """Put them together; what the mirror has under way at the end is given a moment."""
     rng = Random()  # noqa: S311
-    upstream = Upstream(directory, clock, rng=rng, policy=_policy(settings))
+    credentials = replica_credentials(cert_file=settings.mesh_cert, ca_file=settings.mesh_ca)
+    upstream = Upstream(directory, clock, rng=rng, channels=Channels(credentials), policy=_policy(settings))
     lanes = Lanes(upstream, clock, slots=settings.upstream_slots)
-    mirror = Mirror(directory, segments, lanes=lanes, clock=clock, rng=rng)
+    mirror = Mirror(directory, segments, lanes=lanes, channels=Channels(credentials), clock=clock, rng=rng)
     process.spawn("mirror", mirror.run)
     return Versions(upstream=upstream, lanes=lanes, mirror=mirror)
 

@@ -161,9 +161,10 @@ class Reconciler:
             config=ReplicaConfig(
                 version=version,
                 spec_yaml=resources.spec_yaml,
-                desk=self._settings.inference_target,
+                desk=self._settings.desk_target,
                 key=replica_key(self._operator_token, version),
                 host=self._settings.replica_host,
+                tls=self._settings.replica_tls,
                 load_deadline_s=self._settings.replica_load_deadline_s,
             ),
         )

@@ -19,17 +19,17 @@ from services.inference import serve_listener
 from services.inference.domain.replicas import DRAINING, FAILED, LOADING, READY
 from services.inference.domain.version import Version
 from services.inference.open_inference import OpenInference
+from services.inference.replica_port import replica_server
 from slipway import rpc, spec
 from slipway.errors import InvalidInput, SlipwayError
 from slipway.ids import new_id
 from slipway.oip import open_inference_pb2_grpc
 from slipway.onnx_model import OnnxModel
+from slipway.tls import ServerTls
 from slipway.v1 import inference_pb2, inference_pb2_grpc
 
 log = logging.getLogger(__name__)
 
-_MAX_MESSAGE_BYTES: Final = 16 * rpc.MAX_MESSAGE_BYTES  # gateways send the rows of many calls at once
-_MAX_CALLS: Final = 512
 _REPORT_DEADLINE_S: Final = 2.0
 _REPORT_AGAIN_S: Final = 0.5
 _FETCH_DEADLINE_S: Final = 150.0
@@ -43,9 +43,10 @@ class ReplicaConfig:
 
     version: Version
     spec_yaml: str
-    desk: str  # host:port of the inference service
+    desk: str  # the inference service, as `slipway.tls.parse_target` reads it
     key: str
     host: str
+    tls: ServerTls | None
     load_deadline_s: float
 
 
@@ -95,18 +96,10 @@ class Replica:
         onnx = await self._fetch()
         model = await asyncio.to_thread(_load, onnx, self._config.spec_yaml)
         self._open_inference = OpenInference(self._config.version, model)
-        self._server = grpc.aio.server(
-            options=[
-                ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
-                ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
-                ("grpc.so_reuseport", 0),
-            ],
-            maximum_concurrent_rpcs=_MAX_CALLS,
-        )
+        self._server, target = replica_server(self._config.host, tls_files=self._config.tls)
         open_inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(self._open_inference, self._server)
-        port = self._server.add_insecure_port(f"{self._config.host}:0")
         await self._server.start()
-        self._report.target = f"{self._config.host}:{port}"
+        self._report.target = target
         self._say(READY, "")
 
     async def _fetch(self) -> bytes:

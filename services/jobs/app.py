@@ -31,7 +31,7 @@ from slipway.kafka_access import client_options
 from slipway.outbox import Relay
 from slipway.postgres import Pool
 from slipway.process import Process
-from slipway.rpc import MAX_MESSAGE_BYTES, OPERATOR_TOKEN_FILE
+from slipway.rpc import MAX_MESSAGE_BYTES
 from slipway.v1.jobs_pb2_grpc import add_JobDeskServicer_to_server
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
@@ -51,14 +51,14 @@ class _Parts:
 
 async def build(process: Process, settings: Settings) -> None:
     """Connect everything, bottom up."""
-    operator_token, callback_key = settings.secret(OPERATOR_TOKEN_FILE), settings.callback_key()
+    callback_key = settings.callback_key()
     pool = await process.enter(
         postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS, max_size=_CONNECTIONS)
     )
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
     await _check_topics(settings)
     parts = _parts(pool, settings, relay=Relay(pool, producer))
-    away = await process.enter(gateway(settings.gateway_admin_target, operator_token=operator_token))
+    away = await process.enter(gateway(settings.gateway_admin_target))
     dispatcher = Dispatcher(
         parts.store, away, waiters=parts.waiters, relay=parts.relay, settings=settings, clock=parts.clock
     )

@@ -16,9 +16,8 @@ from slipway.v1.jobs_pb2_grpc import TrustedInferenceStub
 class Gateway:
     """Predictions for callers whom the gateway has identified before."""
 
-    def __init__(self, channel: Any, *, operator_token: str) -> None:
+    def __init__(self, channel: Any) -> None:
         self._stub: Any = TrustedInferenceStub(channel)
-        self._metadata = rpc.operator_metadata(operator_token)
 
     async def infer(self, claim: Claim, *, timeout_s: float) -> bytes | Failed | Unanswered:
         """Try a job: its answer, a failure that the gateway tells, or nothing certain."""
@@ -31,7 +30,7 @@ class Gateway:
             submitter=Submitter.FromString(claim.submitter),
         )
         try:
-            outcome = await self._stub.Infer(request, metadata=self._metadata, timeout=timeout_s)
+            outcome = await self._stub.Infer(request, timeout=timeout_s)
         except AioRpcError as error:
             return Unanswered(code=error.code().name, message=f"gateway: {error.details()}")
         if outcome.WhichOneof("outcome") == "response":
@@ -40,7 +39,7 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(target: str, *, operator_token: str) -> AsyncIterator[Gateway]:
+async def gateway(target: str) -> AsyncIterator[Gateway]:
     """The gateway over a channel of its own."""
     async with rpc.channel(target) as channel:
-        yield Gateway(channel, operator_token=operator_token)
+        yield Gateway(channel)

@@ -44,7 +44,6 @@ _CONSUMERS: Final = (candidate_loop, prediction_loop, label_loop, shadow_loop)
 
 async def build(process: Process, settings: Settings) -> None:
     """Start the service: a standby answers nothing but health until it holds the lease."""
-    token = settings.secret(rpc.OPERATOR_TOKEN_FILE)
     pool = await process.enter(postgres.pool(settings.postgres_dsn, migrations=MIGRATIONS, max_size=8))
     store = Store(pool)
     producer = await process.enter(kafka.producer(settings.kafka_bootstrap))
@@ -52,7 +51,7 @@ async def build(process: Process, settings: Settings) -> None:
     control = Control(store, relay, clock=SystemClock())
     registry = await process.enter(_registry(settings.mlflow_url))
     channel = await process.enter(rpc.channel(settings.inference_target))
-    directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel), token=token)
+    directory = Directory(inference_pb2_grpc.InferenceDirectoryStub(channel))
     authenticator, keys = add_identity(process, settings)
     policies = open_policies(process, settings)
     permissions = Permissions(policies, control, registry)

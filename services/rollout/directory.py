@@ -12,9 +12,8 @@ _DEADLINE_S: Final = 2.0
 class Directory:
     """A client of InferenceDirectory."""
 
-    def __init__(self, stub: InferenceDirectoryStub, *, token: str) -> None:
+    def __init__(self, stub: InferenceDirectoryStub) -> None:
         self._stub = stub
-        self._metadata = rpc.operator_metadata(token)
 
     async def get_version(self, model: str, version: str) -> VersionEndpoints:
         """The state of one version's replicas.
@@ -24,7 +23,5 @@ class Directory:
         """
         request = GetVersionRequest(model=model, version=version)
         with rpc.translating("inference service"):
-            reply: VersionEndpoints = await self._stub.GetVersion(
-                request, timeout=_DEADLINE_S, metadata=self._metadata
-            )
+            reply: VersionEndpoints = await self._stub.GetVersion(request, timeout=_DEADLINE_S)
         return reply

@@ -87,6 +87,11 @@ COMMANDS: Final = {
     "keys": Command(
         target="slipway.cli.keys:app", summary="Create, list, rotate and revoke API keys.", panel=_STREAMS
     ),
+    "kafka-users": Command(
+        target="slipway.cli.kafka_users:app",
+        summary="Create and remove Kafka users of applications.",
+        panel=_STREAMS,
+    ),
     "limits": Command(
         target="slipway.cli.limits:app",
         summary="Show limits and what is left of them; check a file of limits.",

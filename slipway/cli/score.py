@@ -22,6 +22,7 @@ from slipway.score.desk import ScoreDesk
 from slipway.score.progress_file import Plan, ProgressFile, planned_chunk_rows, progress_path
 from slipway.score.run import Scoring, Task, plan_of
 from slipway.score.table_file import columns_of, is_csv
+from slipway.tls import parse_target
 from slipway.v1.keys_pb2 import CreateKeyRequest, RevokeKeyRequest
 from slipway.v1.keys_pb2_grpc import KeyAdminStub
 
@@ -121,7 +122,9 @@ async def _score(chosen: _Chosen) -> dict[str, Any]:
     clock = SystemClock()
     start_s = clock.monotonic_s()
     async with _api_key(chosen.key) as api_key:
-        async with AsyncSlipway(chosen.target, api_key) as client:
+        gateway = parse_target(chosen.target)
+        credentials = gateway.grpc() if gateway.is_encrypted else None
+        async with AsyncSlipway(gateway.address, api_key, channel_credentials=credentials) as client:
             inputs = await client.inputs(chosen.model)
         task = Task(
             file=chosen.file,

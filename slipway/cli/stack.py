@@ -12,6 +12,8 @@ from rich.markup import escape
 
 from slipway.cli.stack_view import AscentView, StepView, certificates_line, status_table
 from slipway.stack.bring_up import bring_up, choose_parts
+from slipway.stack.certificates import ca_path
+from slipway.stack.layout import choose_public_tls, find_layout
 from slipway.stack.lock import exclusive
 from slipway.stack.log_files import follow, last_lines
 from slipway.stack.restart import choose_restarts
@@ -26,7 +28,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs inst
 Parts = Annotated[list[str] | None, typer.Argument(help="Parts by name; all of them when omitted.")]
 
 
-def up(parts: Parts = None) -> None:
+def up(
+    parts: Parts = None,
+    tls: Annotated[
+        bool | None,
+        typer.Option("--tls/--no-tls", help="TLS on the gateway's public ports; the next `up` remembers."),
+    ] = None,
+) -> None:
     """Start the local stack and wait until every part is ready. Doing it twice changes nothing.
 
     Examples:
@@ -38,14 +46,21 @@ def up(parts: Parts = None) -> None:
         SLIPWAY_PORT_GATEWAY_HTTP=8100 slipway up
 
         SLIPWAY_GATEWAY_WORKERS=2 slipway up     (two gateways behind the same ports)
+
+        slipway up --tls     (clients need certificates/ca.pem from now on)
     """
     started = time.monotonic()
+    if tls is not None:
+        choose_public_tls(find_layout(), is_wanted=tls)
     stack = build_stack()
     check_trust(stack.layout)
     chosen = choose_parts(stack, parts or ())
     with exclusive(stack.layout, on_wait=_tell_wait), AscentView(chosen, _CONSOLE) as view:
         bring_up(stack, chosen, report=view.report)
     _CONSOLE.print(f"[green]ready[/] in {time.monotonic() - started:.1f} s; state in {stack.layout.home}")
+    if stack.layout.public_tls.exists():
+        authority = ca_path(stack.layout.certificates)
+        _CONSOLE.print(f"the gateway speaks TLS: curl --cacert {authority} https://...", soft_wrap=True)
 
 
 def down(parts: Parts = None) -> None:

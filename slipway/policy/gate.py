@@ -76,6 +76,9 @@ class PolicyGate(grpc.aio.ServerInterceptor):
         Raises:
             Denied, NotFound: He may not.
         """
+        if who.method == "service" and who.principal not in route.services:
+            may = " and ".join(route.services) or "no service"
+            raise Denied(f"the service {who.principal} does not make this call; {may} may")
         remember_decision(self._policies.authorize(who, route.action, self._resource(route, request, who)))
 
     def _resource(self, route: Route, request: Any, who: Caller) -> Resource:

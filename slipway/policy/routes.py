@@ -38,15 +38,21 @@ class Route:
         action: As policies name it; empty: open to everybody.
         by: How the resource is found.
         why_open: Why nobody is asked who he is.
+        services: The parts of the system that may call; none of them calls what names none.
     """
 
     action: str
     by: By
     why_open: str = ""
+    services: tuple[str, ...] = ()
 
 
 def _of(action: str, by: By, *methods: str) -> dict[str, Route]:
     return {method: Route(action=action, by=by) for method in methods}
+
+
+def _internal(services: tuple[str, ...], *methods: str) -> dict[str, Route]:
+    return {method: Route(action="internal", by=By.CALLER, services=services) for method in methods}
 
 
 def _open(why: str, *methods: str) -> dict[str, Route]:
@@ -86,9 +92,10 @@ GRPC: Final[Mapping[str, Route]] = {
     **_of("read", By.MODEL, f"{_RETRAINING}/GetTrainingStatus"),
     **_of("explain", By.MODEL, "/slipway.v1.RetrainTriggerQueries/Explain"),
     **_of("read", By.MODEL, "/slipway.v1.FeedbackQueries/Summarize"),
-    **_of("internal", By.CALLER, f"{_DIRECTORY}/GetVersion", f"{_DIRECTORY}/WatchEndpoints"),
-    **_of("internal", By.CALLER, *(f"{_DESK}/{name}" for name in ("Find", "Cancel", "DeriveCallbackSecret"))),
-    **_of("internal", By.CALLER, "/slipway.v1.TrustedInference/Infer"),
+    **_internal(("rollout",), f"{_DIRECTORY}/GetVersion"),
+    **_internal(("gateway",), f"{_DIRECTORY}/WatchEndpoints"),
+    **_internal(("gateway",), *(f"{_DESK}/{name}" for name in ("Find", "Cancel", "DeriveCallbackSecret"))),
+    **_internal(("jobs",), "/slipway.v1.TrustedInference/Infer"),
     **_open(
         "each replica shows a key of its own, made for its version; it stands for no caller",
         f"{_REPLICAS}/Report",

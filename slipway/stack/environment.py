@@ -13,7 +13,7 @@ from slipway.stack.ray_head import ray_client_environment
 from slipway.stack.readiness import LOOPBACK
 from slipway.stack.redis_server import redis_url
 from slipway.stack.role_provision import DATABASE, SERVICE_ROLES
-from slipway.tls import Target, unparse_target
+from slipway.tls import REPLICA, Target, unparse_target
 
 SERVICES: Final = (
     "rollout",
@@ -65,6 +65,13 @@ def service_environment(
             "SLIPWAY_ADOPT_FROM": str(layout.service_state(name).parent),
             **_connection_ages(os.environ if environ is None else environ),
         }
+        if layout.public_tls.exists():
+            own["SLIPWAY_TLS_CERT"] = str(certificate_path(layout.certificates, name))
+    if name == "inference":
+        replica = str(certificate_path(layout.certificates, REPLICA))
+        own["SLIPWAY_REPLICA_CERT"] = (os.environ if environ is None else environ).get(
+            "SLIPWAY_REPLICA_CERT", replica
+        )
     if name in SERVICE_ROLES:
         own["SLIPWAY_POSTGRES_DSN"] = _dsn(layout, role=name, port=table["postgres"])
     if name in _USES_RAY:
@@ -81,10 +88,11 @@ def _connection_ages(source: Mapping[str, str]) -> dict[str, str]:
 def cli_environment(environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The variables of a command: where everything answers, and no database."""
     layout, table = find_layout(environ), ports(environ)
+    scheme = "https" if layout.public_tls.exists() else "http"
     return {
         **_shared(layout, table, party=OPERATOR),
         "SLIPWAY_STATE_DIR": str(layout.home / "cli"),
-        "SLIPWAY_GATEWAY_HTTP_URL": f"http://{LOOPBACK}:{table['gateway_http']}",
+        "SLIPWAY_GATEWAY_HTTP_URL": f"{scheme}://{LOOPBACK}:{table['gateway_http']}",
         "SLIPWAY_PROMETHEUS_URL": f"http://{LOOPBACK}:{table['prometheus']}",
     }
 
@@ -104,8 +112,7 @@ def _shared(layout: Layout, table: Mapping[str, int], *, party: str) -> dict[str
     targets = {f"SLIPWAY_{service.upper()}_TARGET": neighbour(f"{service}_grpc") for service in SERVICES}
     return {
         **targets,
-        # The gateway's own port is the public one.
-        "SLIPWAY_GATEWAY_TARGET": f"{LOOPBACK}:{table['gateway_grpc']}",
+        "SLIPWAY_GATEWAY_TARGET": _public_target(layout, table),
         "SLIPWAY_GATEWAY_ADMIN_TARGET": neighbour("gateway_admin"),
         "SLIPWAY_KAFKA_BOOTSTRAP": kafka_url(layout, table, user=party),
         "SLIPWAY_MLFLOW_URL": f"http://{LOOPBACK}:{table['mlflow']}",
@@ -113,6 +120,14 @@ def _shared(layout: Layout, table: Mapping[str, int], *, party: str) -> dict[str
         "SLIPWAY_SECRETS_DIR": str(layout.secrets),
         "SLIPWAY_ACCESS_DIR": str(layout.access),
     }
+
+
+def _public_target(layout: Layout, table: Mapping[str, int]) -> str:
+    """The gateway's own port: its callers show keys, no certificates."""
+    address = f"{LOOPBACK}:{table['gateway_grpc']}"
+    if not layout.public_tls.exists():
+        return address
+    return unparse_target(Target(address=address, ca_file=str(ca_path(layout.certificates))))
 
 
 def _dsn(layout: Layout, *, role: str, port: int) -> str:

@@ -131,6 +131,18 @@ async def set_passwords(connection: AIOKafkaConnection, passwords: Mapping[str, 
         _refuse_error(code, message, what=f"setting the password of {user}")
 
 
+async def delete_user(connection: AIOKafkaConnection, user: str) -> None:
+    """Take a user's password away; permissions are another matter.
+
+    Raises:
+        Unavailable: Kafka refuses, or does not know the user.
+    """
+    deletion: tuple[object, ...] = (user, _SCRAM_SHA_512, {})
+    answer = await _ask(connection, AlterUserScramCredentialsRequest([deletion], [], {}))
+    for name, code, message, _ in answer.results:
+        _refuse_error(code, message, what=f"removing {name}")
+
+
 async def set_acls(
     connection: AIOKafkaConnection, wanted: Collection[Acl], *, users: Collection[str]
 ) -> None:

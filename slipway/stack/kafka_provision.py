@@ -44,7 +44,7 @@ async def provision_access(layout: Layout, *, controller_port: int, reply_topics
     try:
         async with (
             asyncio.timeout(_DEADLINE_S),
-            controller(LOOPBACK, controller_port, tls=_operator_tls(layout)) as connection,
+            controller(LOOPBACK, controller_port, tls=operator_tls(layout)) as connection,
         ):
             await set_passwords(connection, passwords)
             await set_acls(connection, acls_of(reply_topics=reply_topics), users=users)
@@ -54,7 +54,8 @@ async def provision_access(layout: Layout, *, controller_port: int, reply_topics
         ) from error
 
 
-def _operator_tls(layout: Layout) -> ssl.SSLContext:
+def operator_tls(layout: Layout) -> ssl.SSLContext:
+    """What opens the controller's port."""
     tls = ssl.create_default_context(cafile=ca_path(layout.certificates))
     tls.load_cert_chain(certificate_path(layout.certificates, OPERATOR))
     return tls

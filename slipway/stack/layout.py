@@ -41,6 +41,11 @@ class Layout:
         return self.home / "access"
 
     @property
+    def public_tls(self) -> Path:
+        """There while the gateway's public ports speak TLS."""
+        return self.home / "public_tls"
+
+    @property
     def config(self) -> Path:
         """Generated configuration, rewritten by every `up`."""
         return self.home / "config"
@@ -92,6 +97,15 @@ def _default_home() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/slipway")
     return Path.home() / ".local" / "state" / "slipway"
+
+
+def choose_public_tls(layout: Layout, *, is_wanted: bool) -> None:
+    """Have the gateway's public ports speak TLS, or not, from its next start on."""
+    if is_wanted:
+        layout.home.mkdir(parents=True, exist_ok=True)
+        layout.public_tls.touch()
+    else:
+        layout.public_tls.unlink(missing_ok=True)
 
 
 def make_directories(layout: Layout) -> None:

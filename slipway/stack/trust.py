@@ -24,8 +24,9 @@ from slipway.stack.kafka_acls import kafka_users
 from slipway.stack.layout import Layout
 from slipway.stack.postgres_server import ADMIN
 from slipway.stack.role_provision import ROLES
+from slipway.tls import REPLICA
 
-CERTIFIED: Final = (*SERVICES, BROKER, OPERATOR)
+CERTIFIED: Final = (*SERVICES, REPLICA, BROKER, OPERATOR)
 SECRETS: Final = (
     *SHARED,
     *(password_file(role) for role in (ADMIN, *ROLES)),

@@ -233,7 +233,7 @@ class AsyncInference:
 
 
 class JobDeskStub:
-    """Served by the jobs service, for the gateway, with the operator token.
+    """Served by the jobs service, for the gateway alone.
     """
 
     def __init__(self, channel):
@@ -260,7 +260,7 @@ class JobDeskStub:
 
 
 class JobDeskServicer:
-    """Served by the jobs service, for the gateway, with the operator token.
+    """Served by the jobs service, for the gateway alone.
     """
 
     def Find(self, request, context):
@@ -308,7 +308,7 @@ def add_JobDeskServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class JobDesk:
-    """Served by the jobs service, for the gateway, with the operator token.
+    """Served by the jobs service, for the gateway alone.
     """
 
     @staticmethod

@@ -24,12 +24,13 @@ from slipway.oip import open_inference_pb2 as oip
 from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.profiles import to_proto
 from slipway.stats.profile import numeric_profile
+from slipway.tls import parse_target
 from slipway.topics import BY_NAME, MODEL_SPECS, PREDICTIONS, ROUTES
 from slipway.v1.keys_pb2 import CreateKeyRequest
 from slipway.v1.keys_pb2_grpc import KeyAdminStub
 from slipway.v1.predictions_pb2 import PredictionServed
 from slipway.v1.rollout_pb2 import Arm, ModelSpec, RouteTable
-from tests.service_process import ServiceProcess
+from tests.service_process import ServiceProcess, neighbour
 
 HERE: Final = Path(__file__).parent
 FEATURES: Final = tuple("abcdef")
@@ -88,8 +89,13 @@ class Gateway:
 
     @contextmanager
     def admin(self) -> Iterator[KeyAdminStub]:
-        target = f"127.0.0.1:{self.service.environment['SLIPWAY_ADMIN_PORT']}"
-        with grpc.insecure_channel(target) as channel:
+        address = f"127.0.0.1:{self.service.environment['SLIPWAY_ADMIN_PORT']}"
+        if "SLIPWAY_MESH_CERT" not in self.service.environment:
+            with grpc.insecure_channel(address) as channel:
+                yield KeyAdminStub(channel)
+            return
+        target = parse_target(neighbour(self.service.environment["SLIPWAY_ADMIN_PORT"], to="operator"))
+        with grpc.secure_channel(address, target.grpc()) as channel:
             yield KeyAdminStub(channel)
 
     def create_key(self, principal: str) -> Any:

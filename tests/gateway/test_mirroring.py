@@ -15,6 +15,7 @@ import pytest
 from prometheus_client import REGISTRY
 
 from services.gateway import wire
+from services.gateway.channels import Channels, replica_credentials
 from services.gateway.directory import Directory
 from services.gateway.domain.checks import InputTensor, check_inputs
 from services.gateway.domain.coding import coder_of
@@ -175,7 +176,13 @@ async def opened(folder: Path, **limits: Any) -> AsyncIterator[Bench]:
     lanes: Any = crowd
     patient = {"late_s": 20.0} | limits
     mirror = Mirror(
-        Directory(), spool, lanes=lanes, clock=SystemClock(), rng=Random(0), limits=MirrorLimits(**patient)
+        Directory(),
+        spool,
+        lanes=lanes,
+        channels=Channels(replica_credentials(cert_file="", ca_file="")),
+        clock=SystemClock(),
+        rng=Random(0),
+        limits=MirrorLimits(**patient),
     )
     reasons = ("rate", "in_flight", "memory", "saturated", "no_endpoint", "spool", "stopping", "dropped")
     it = Bench(

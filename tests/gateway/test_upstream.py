@@ -10,6 +10,7 @@ import grpc.aio
 import pytest
 
 from services.gateway import metrics
+from services.gateway.channels import Channels, replica_credentials
 from services.gateway.directory import Directory
 from services.gateway.domain.circuit import CircuitPolicy
 from services.gateway.domain.failures import ArmFailed
@@ -93,7 +94,10 @@ def directory(*targets: str) -> Directory:
 async def upstream(
     *targets: str, clock: SystemClock = CLOCK, policy: UpstreamPolicy | None = None
 ) -> AsyncIterator[Upstream]:
-    it = Upstream(directory(*targets), clock, rng=Random(0), policy=policy or UpstreamPolicy())
+    channels = Channels(replica_credentials(cert_file="", ca_file=""))
+    it = Upstream(
+        directory(*targets), clock, rng=Random(0), channels=channels, policy=policy or UpstreamPolicy()
+    )
     try:
         yield it
     finally:

@@ -30,7 +30,9 @@ from slipway.models.signing import PRIVATE_FILE, Maker, Signer, Trust
 from slipway.oip import open_inference_pb2 as oip
 from slipway.oip import open_inference_pb2_grpc as oip_grpc
 from slipway.registry import Artifacts, RegisteredVersion, Registry
-from slipway.tls import parse_target
+from slipway.stack.certificates import ca_path, certificate_path
+from slipway.stack.layout import find_layout
+from slipway.tls import REPLICA, Target, address_of, parse_target
 from slipway.v1 import inference_pb2, inference_pb2_grpc, rollout_pb2
 from slipway.v1.tensors_pb2 import ReferenceProfile
 from tests.models.corpus import graph_of, ints
@@ -149,8 +151,18 @@ async def _infer(target: str, model: str, version: str, rows: Any = X) -> Any:
     request = oip.ModelInferRequest(model_name=model, model_version=version, id="7")
     request.inputs.add(name="features", datatype="FP32", shape=rows.shape)
     request.raw_input_contents.append(rows.tobytes())
-    async with rpc.channel(target) as channel:
+    async with channel_to(target) as channel:
         return await oip_grpc.GRPCInferenceServiceStub(channel).ModelInfer(request, timeout=5)
+
+
+def channel_to(target: str, *, shown: str = "gateway") -> grpc.aio.Channel:
+    """A channel to a replica, with the certificate of the gateway or of another part."""
+    folder = find_layout().certificates
+    files = {"ca_file": str(ca_path(folder)), "cert_file": str(certificate_path(folder, shown))}
+    options = [("grpc.ssl_target_name_override", REPLICA)]
+    address, is_encrypted = address_of(target)
+    assert is_encrypted
+    return grpc.aio.secure_channel(address, Target(address=address, **files).grpc(), options=options)
 
 
 def _address(connection: Any) -> tuple[str, int]:
@@ -166,7 +178,7 @@ def _listener(target: str) -> psutil.Process:
     raise AssertionError(f"nobody listens on {target}")
 
 
-async def test_a_version_comes_answers_and_goes(place: Place) -> None:
+async def test_a_version_comes_answers_gateways_alone_and_goes(place: Place) -> None:
     assert (await place.get("1")).state == "UNKNOWN"
     made = await place.register(_onnx())
     await place.route(1, made)
@@ -179,6 +191,7 @@ async def test_a_version_comes_answers_and_goes(place: Place) -> None:
     ]
     probabilities = np.frombuffer(response.raw_output_contents[1], np.float32).reshape(50, 2)
     assert ((probabilities[:, 1] > 0.5) == (X[:, 0] > 0)).mean() > 0.9
+    await check_gateways_alone_are_answered(ready.targets[0])
     await place.route(2)
     assert (await place.until("1", lambda v: v.state == "DRAINING")).targets == ready.targets
     await place.until("1", lambda v: v.state == "UNKNOWN")
@@ -308,6 +321,17 @@ async def test_strangers_are_refused(place: Place) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await desk.FetchModel(fetch, timeout=5, metadata=stranger).read()
         assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+
+
+async def check_gateways_alone_are_answered(target: str) -> None:
+    live = oip.ServerLiveRequest()
+    async with channel_to(target, shown="feedback") as channel:
+        with pytest.raises(grpc.aio.AioRpcError, match="gateways alone"):
+            await oip_grpc.GRPCInferenceServiceStub(channel).ServerLive(live, timeout=20)
+    async with rpc.channel(address_of(target)[0]) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await oip_grpc.GRPCInferenceServiceStub(channel).ServerLive(live, timeout=20)
+        assert refused.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
 async def test_nothing_of_ray_or_the_replicas_listens_outside_loopback(place: Place) -> None:

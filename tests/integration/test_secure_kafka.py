@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import ssl
+from secrets import token_hex
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -20,6 +21,7 @@ from slipway.stack.certificates import ca_path
 from slipway.stack.credentials import OPERATOR
 from slipway.stack.kafka_acls import acls_of, kafka_user, kafka_users
 from slipway.stack.kafka_admin import controller, read_acls
+from slipway.stack.kafka_guests import Guest, admit, shut_out
 from slipway.stack.kafka_provision import kafka_url
 from slipway.stack.layout import Layout, find_layout
 from slipway.topics import BY_NAME, TOPICS
@@ -142,6 +144,26 @@ async def test_nobody_joins_the_group_of_another(layout: Layout) -> None:
         "labels", **options(layout, "retraining"), group_id="slipway.feedback", auto_offset_reset="latest"
     )
     assert isinstance(await refusal(intruder), GroupAuthorizationFailedError)
+
+
+async def test_an_application_gets_in_as_itself_until_it_is_removed(layout: Layout) -> None:
+    guest = Guest(name=f"test-{token_hex(4)}", writes=("feedback",), reads=("labels",))
+    port = ports()["kafka_controller"]
+    await admit(layout, guest, controller_port=port)
+    mine = options(layout, guest.name)
+    try:
+        async with asyncio.timeout(DEADLINE_S):
+            async with AIOKafkaConsumer(**mine, fetch_max_wait_ms=50) as consumer:
+                read = [name for name in BY_NAME if await may_read(consumer, name)]
+            assert read == ["labels"]
+            async with AIOKafkaProducer(**mine) as producer:
+                with pytest.raises(TopicAuthorizationFailedError):
+                    await producer.send_and_wait("routes", b"an intruder")
+    finally:
+        await shut_out(layout, guest.name, controller_port=port)
+    known = {name: value for name, value in mine.items() if name.startswith("sasl_plain")}
+    with pytest.raises(KafkaError, match="Authentication failed"):
+        await connect(layout, "kafka", **known)
 
 
 def parties(names: tuple[str, ...]) -> set[str]:

@@ -4,18 +4,20 @@ import os
 import re
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import grpc
 import psutil
 import pytest
 import requests
 
-from slipway.oip.open_inference_pb2 import ServerLiveRequest
-from slipway.oip.open_inference_pb2_grpc import GRPCInferenceServiceStub
 from slipway.ports import ports
+from slipway.rpc import operator_metadata
 from slipway.stack.certificates import ca_path, certificate_path
-from slipway.stack.environment import SERVICES
+from slipway.stack.credentials import RAY_TOKEN
+from slipway.stack.environment import SERVICES, cli_environment
 from slipway.stack.layout import REPOSITORY, Layout, find_layout
 from slipway.stack.processes import find_ours
 from slipway.stack.stack import build_stack
@@ -67,11 +69,13 @@ def test_no_metric_and_no_answer_for_people_holds_a_secret(secrets: dict[bytes, 
 
 def answers_for_people() -> Iterator[tuple[str, bytes]]:
     rows = {row.name: row for row in stack_status(build_stack())}
+    public, ca = cli_environment()["SLIPWAY_GATEWAY_HTTP_URL"], str(ca_path(find_layout().certificates))
     for name, port in ports().items():
         part = name.removesuffix("_http").removesuffix("_probe")
         if name.endswith(("_http", "_probe")) and part in rows and rows[part].state == "ready":
+            url = public if name == "gateway_http" else f"http://127.0.0.1:{port}"
             for path in ("/metrics", "/readyz", "/healthz"):
-                answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=DEADLINE_S)
+                answer = requests.get(url + path, timeout=DEADLINE_S, verify=ca)
                 yield f"{name}{path}", answer.content
     for command in (("status",), ("status", "--json"), ("init",)):
         done = subprocess.run(
@@ -105,6 +109,50 @@ def test_what_holds_a_secret_is_readable_by_its_owner_alone(
     assert find_layout().secrets.stat().st_mode & 0o077 == 0
 
 
+def test_every_port_of_every_part_is_on_loopback(layout: Layout) -> None:
+    ours = {process.pid for process in find_ours(layout.home)}
+    sockets: list[Any] = psutil.net_connections("tcp")
+    listening = [c for c in sockets if c.status == psutil.CONN_LISTEN and c.pid in ours]
+    known = {name for name, port in ports().items() if port in {c.laddr.port for c in listening}}
+    assert known >= {"gateway_grpc", "gateway_http", "kafka", "postgres", "redis", "mlflow", "ray_gcs"}
+    addresses = {ip_address(c.laddr.ip.removeprefix("::ffff:")) for c in listening}
+    assert [it for it in addresses if not it.is_loopback] == []
+
+
+@pytest.mark.parametrize(
+    ("port", "method"),
+    [
+        ("ray_gcs", "NodeInfoGcsService/GetAllNodeInfo"),
+        ("ray_gcs", "InternalKVGcsService/InternalKVKeys"),
+        ("ray_client", "RayletDriver/ClusterInfo"),
+    ],
+)
+def test_ray_knows_nobody_without_its_token(layout: Layout, port: str, method: str) -> None:
+    own = (layout.secrets / RAY_TOKEN).read_text().strip()
+    told = {}
+    with grpc.insecure_channel(f"127.0.0.1:{ports()[port]}") as channel:
+        ask: Any = channel.unary_unary(f"/ray.rpc.{method}")
+        for token in ("", "0" * len(own), own):
+            try:
+                ask(b"", metadata=operator_metadata(token) if token else (), timeout=DEADLINE_S)
+            except grpc.RpcError as error:
+                told[token] = error.code()
+    assert told.pop(own, None) is not grpc.StatusCode.UNAUTHENTICATED
+    assert set(told.values()) == {grpc.StatusCode.UNAUTHENTICATED}
+    assert len(told) == 2
+
+
+def test_nobody_gives_rays_agent_a_program_to_run_without_its_token() -> None:
+    url = f"http://127.0.0.1:{ports()['ray_agent']}/api/job_agent/jobs/"
+    assert requests.post(url, json={"entrypoint": "id"}, timeout=DEADLINE_S).status_code == 401
+
+
+def said(*command: str) -> tuple[int, str]:
+    """What a program of somebody else ends with, and what it prints."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=DEADLINE_S)
+    return done.returncode, done.stdout.strip()
+
+
 def test_a_gateway_with_a_certificate_speaks_tls_alone(layout: Layout, tmp_path: Path) -> None:
     ca, admin, probe = str(ca_path(layout.certificates)), free_port(), free_port()
     with (
@@ -122,13 +170,14 @@ def test_a_gateway_with_a_certificate_speaks_tls_alone(layout: Layout, tmp_path:
         service.start()
         service.wait_ready()
         grpc_port, http_port = (service.environment[f"SLIPWAY_{kind}_PORT"] for kind in ("GRPC", "HTTP"))
-        alive = requests.get(f"https://127.0.0.1:{http_port}/v2/health/live", verify=ca, timeout=DEADLINE_S)
-        assert alive.status_code == 200
-        with pytest.raises(requests.RequestException):
-            requests.get(f"http://127.0.0.1:{http_port}/v2/health/live", timeout=DEADLINE_S)
-        trusted = grpc.ssl_channel_credentials(Path(ca).read_bytes())
-        with grpc.secure_channel(f"127.0.0.1:{grpc_port}", trusted) as channel:
-            assert GRPCInferenceServiceStub(channel).ServerLive(ServerLiveRequest(), timeout=DEADLINE_S).live
+        rest, oip = f"127.0.0.1:{http_port}/v2/health/live", "inference.GRPCInferenceService/ServerLive"
+        at = f"127.0.0.1:{grpc_port}"
+        assert said("curl", "-sf", "--cacert", ca, f"https://{rest}") == (0, '{"live":true}')
+        assert said("curl", "-sf", f"https://{rest}")[0] == 60  # an authority that curl does not know
+        assert said("curl", "-sf", f"http://{rest}")[0] != 0
+        grpcurl = said(str(REPOSITORY / "scripts" / "install_grpcurl"))[1]
+        assert said(grpcurl, "-cacert", ca, at, oip)[0] == 0
+        assert said(grpcurl, "-plaintext", at, oip)[0] != 0
         assert service.process is not None
         listening = psutil.Process(service.process.pid).net_connections("tcp")
         outside = {

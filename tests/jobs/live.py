@@ -21,6 +21,8 @@ from tests.receiver import Receiver, receiver
 from tests.service_process import (
     ServiceProcess,
     free_port,
+    mesh,
+    neighbour,
     own_database,
     own_service,
     skip_history,
@@ -108,7 +110,8 @@ def bench(folder: Path, *, delay_s: float = 0.0, **settings: str) -> Iterator[Be
                 SLIPWAY_POSTGRES_DSN=keys_dsn,
                 SLIPWAY_ADMIN_PORT=str(admin_port),
                 SLIPWAY_INFERENCE_TARGET=f"127.0.0.1:{free_port()}",
-                SLIPWAY_JOBS_TARGET=f"127.0.0.1:{grpc_port}",
+                SLIPWAY_JOBS_TARGET=neighbour(grpc_port, to="gateway"),
+                **mesh("gateway"),
                 **lists,
             ) as gateway_process,
             own_service(
@@ -117,7 +120,8 @@ def bench(folder: Path, *, delay_s: float = 0.0, **settings: str) -> Iterator[Be
                 SLIPWAY_SECRETS_DIR=gateway_process.environment["SLIPWAY_SECRETS_DIR"],
                 SLIPWAY_POSTGRES_DSN=jobs_dsn,
                 SLIPWAY_GRPC_PORT=str(grpc_port),
-                SLIPWAY_GATEWAY_ADMIN_TARGET=f"127.0.0.1:{admin_port}",
+                SLIPWAY_GATEWAY_ADMIN_TARGET=neighbour(admin_port, to="jobs"),
+                **mesh("jobs"),
                 SLIPWAY_CONSUMER_GROUP=f"test.jobs.{secrets.token_hex(4)}",
                 SLIPWAY_INSTANCE="test",
                 **lists,

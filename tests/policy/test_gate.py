@@ -1,6 +1,8 @@
 """The gate before control RPCs, on a real server: who comes in with which role, and what he is told."""
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -8,13 +10,15 @@ import grpc.aio
 import pytest
 
 from slipway import rpc
-from slipway.errors import Unauthenticated
+from slipway.errors import Denied, Unauthenticated
+from slipway.identity.api_keys import SERVICES
 from slipway.identity.caller import STACK_OPERATOR, Caller
 from slipway.identity.callers import Callers
 from slipway.identity.credentials import Credentials
 from slipway.policy.access import builtin_policies
 from slipway.policy.gate import PolicyGate
 from slipway.policy.resource import Resource
+from slipway.policy.routes import GRPC, By
 from slipway.rpc import RpcServer, operator_metadata
 from slipway.v1 import feedback_pb2 as fb
 from slipway.v1 import (
@@ -195,3 +199,22 @@ async def test_who_is_nobody_is_not_asked_what_he_may_do(channel: Any) -> None:
     assert (
         await told(queries.Summarize(fb.SummarizeFeedbackRequest(model="m"), timeout=10)) == "UNAUTHENTICATED"
     )
+
+
+def test_a_service_makes_the_calls_that_name_it_and_no_other() -> None:
+    gate, request = PolicyGate(builtin_policies(), find=MODELS.get), SimpleNamespace(model="m", tenant="shop")
+    made = set()
+    for method, route in GRPC.items():
+        for name in SERVICES if route.by not in (By.NOBODY, By.HANDLER) else ():
+            who = Caller(principal=name, tenant="default", roles=("service",), method="service")
+            with suppress(Denied):
+                gate.check(route, request, who)
+                made.add((name, method.removeprefix("/slipway.v1.")))
+    assert made == {
+        ("rollout", "InferenceDirectory/GetVersion"),
+        ("gateway", "InferenceDirectory/WatchEndpoints"),
+        ("gateway", "JobDesk/Find"),
+        ("gateway", "JobDesk/Cancel"),
+        ("gateway", "JobDesk/DeriveCallbackSecret"),
+        ("jobs", "TrustedInference/Infer"),
+    }

@@ -4,6 +4,7 @@ import pytest
 
 from slipway.stack.credentials import SHARED, make_secrets, password_file
 from slipway.stack.environment import SERVICES, cli_environment, service_environment
+from slipway.stack.layout import choose_public_tls, find_layout
 from slipway.stack.role_provision import ROLES
 from slipway.tls import parse_target
 
@@ -49,3 +50,22 @@ def test_the_gateway_alone_gets_the_shared_cache(environ: dict[str, str]) -> Non
 
 def test_commands_get_no_database(environ: dict[str, str]) -> None:
     assert not any("POSTGRES" in variable for variable in cli_environment(environ))
+
+
+def test_replicas_get_a_certificate_of_their_own_unless_it_is_taken_away(environ: dict[str, str]) -> None:
+    assert service_environment("inference", environ)["SLIPWAY_REPLICA_CERT"].endswith("/replica.pem")
+    off = service_environment("inference", environ | {"SLIPWAY_REPLICA_CERT": ""})
+    assert off["SLIPWAY_REPLICA_CERT"] == ""
+    assert "SLIPWAY_REPLICA_CERT" not in service_environment("gateway", environ)
+
+
+def test_the_public_ports_speak_tls_when_that_was_chosen_and_commands_know_it(
+    environ: dict[str, str],
+) -> None:
+    layout, names = find_layout(environ), ("SLIPWAY_GATEWAY_TARGET", "SLIPWAY_GATEWAY_HTTP_URL")
+    for is_wanted in (True, False):
+        choose_public_tls(layout, is_wanted=is_wanted)
+        target, url = (cli_environment(environ)[name] for name in names)
+        assert parse_target(target).is_encrypted == url.startswith("https://") == is_wanted
+        assert not parse_target(target).cert_file
+        assert ("SLIPWAY_TLS_CERT" in service_environment("gateway", environ)) == is_wanted
