@@ -50,6 +50,7 @@ _SHRINKAGES: Final = (
 _LEAST_SHRINKAGE: Final = 1e-6
 _SWAPPED: Final = 0.5  # share of a probe's columns that come from another row
 _MARGIN: Final = 0.02  # by so much AUROC a single distance must beat both together
+_HALF_MOST: Final = 65_504.0
 _DETECTORS: Final[tuple[Detector, ...]] = ("mahalanobis", "neighbours")
 
 
@@ -146,8 +147,7 @@ def _fitted(part: _Part, shrinkage: float, rng: np.random.Generator) -> DensityM
     kept = min(width, max(1, MAX_NUMBERS // width))
     whitening = whiten(shrunk_covariance(points - points.mean(axis=0), shrinkage), kept)
     projection = (whitening.directions / np.sqrt(whitening.variances)).astype(np.float32)
-    # Kept in half precision: the distances below are those to what is kept.
-    references = _drawn(points.astype(np.float32) @ projection, rng).astype(np.float16).astype(np.float32)
+    references = _rounded(_drawn(points.astype(np.float32) @ projection, rng))
     return DensityModel(
         columns=columns,
         projection=projection,
@@ -165,6 +165,11 @@ def _fitted(part: _Part, shrinkage: float, rng: np.random.Generator) -> DensityM
 
 def _precision(whitening: Whitening) -> float:
     return 1 / whitening.rest_variance if whitening.rest_variance else 0.0
+
+
+def _rounded(references: Floats) -> Floats:
+    """As they are kept, in half precision: calibrated is what will be scored."""
+    return np.clip(references, -_HALF_MOST, _HALF_MOST).astype(np.float16).astype(np.float32)
 
 
 def _drawn(along: Floats, rng: np.random.Generator) -> Floats:

@@ -210,6 +210,16 @@ def test_numbers_beyond_all_measure_do_not_overflow(model: DensityModel) -> None
     assert np.isfinite(score(model, row)[0])
 
 
+def test_numbers_of_a_skewed_law_are_drawn_together_and_symmetric_ones_stay() -> None:
+    rng = np.random.default_rng(0)
+    rows = np.stack([rng.normal(size=2000), np.exp(2 * rng.normal(size=2000))], axis=1).astype(np.float32)
+    columns = fit_columns(rows, ())
+    bent = to_points(columns, rows, ())[:, 1].astype(np.float64)
+    assert columns.bend[1] > 0
+    assert abs((bent**3).mean()) < 0.3
+    assert columns.bend[0] == 0 or abs((to_points(columns, rows, ())[:, 0] ** 3).mean()) < 0.1
+
+
 def test_columns_without_any_value_count_as_zero() -> None:
     rows = np.full((4, 1), np.nan, dtype=np.float32)
     columns = fit_columns(rows, ())

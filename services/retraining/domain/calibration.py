@@ -1,24 +1,18 @@
 """How far a classifier's probabilities can be believed, and the temperature that would mend them.
 
 Source: Guo, Pleiss, Sun, Weinberger, On Calibration of Modern Neural Networks, ICML 2017:
-expected calibration error is equation 3, temperature scaling equation 9.
+expected calibration error is equation 3.
 """
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from services.retraining.domain.scores import Codes, Probabilities, log_loss
+from slipway.stats.temperature import apply_temperature, fit_temperature
 
 BINS: Final = 10
-_LOWEST, _HIGHEST = 0.05, 20.0  # temperatures outside say that the model is broken, not miscalibrated
-_GOLDEN: Final = (math.sqrt(5) - 1) / 2
-_STEPS: Final = 40  # narrows the interval by 2e-8
-_SMALLEST: Final = 1e-12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,26 +53,6 @@ def calibrate(probabilities: Probabilities, truth: Codes) -> Calibration:
     )
 
 
-def fit_temperature(probabilities: Probabilities, truth: Codes) -> float:
-    """The temperature with the least log loss.
-
-    The log loss is convex in 1/T, so it has one minimum over ln T and golden-section search finds it.
-    Source: Press et al., Numerical Recipes, 3rd edition, 2007, section 10.2.
-    """
-
-    def loss(log_temperature: float) -> float:
-        return log_loss(apply_temperature(probabilities, math.exp(log_temperature)), truth)
-
-    return math.exp(_golden_section(loss, low=math.log(_LOWEST), high=math.log(_HIGHEST)))
-
-
-def apply_temperature(probabilities: Probabilities, temperature: float) -> NDArray[np.float64]:
-    """softmax(ln p / T), shape (rows, classes)."""
-    logits = np.log(np.clip(probabilities, _SMALLEST, 1.0)) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
-
-
 def expected_calibration_error(probabilities: Probabilities, truth: Codes) -> float:
     """Mean gap between confidence and accuracy over equal bins of confidence, weighted by rows."""
     table = reliability(probabilities, truth)
@@ -101,18 +75,3 @@ def reliability(probabilities: Probabilities, truth: Codes) -> tuple[Reliability
         for place in range(BINS)
         if (inside := places == place).any()
     )
-
-
-def _golden_section(loss: Callable[[float], float], *, low: float, high: float) -> float:
-    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-    at_left, at_right = loss(left), loss(right)
-    for _ in range(_STEPS):
-        if at_left < at_right:
-            high, right, at_right = right, left, at_left
-            left = high - _GOLDEN * (high - low)
-            at_left = loss(left)
-        else:
-            low, left, at_left = left, right, at_right
-            right = low + _GOLDEN * (high - low)
-            at_right = loss(right)
-    return (low + high) / 2
