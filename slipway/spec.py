@@ -12,7 +12,18 @@ from pydantic import BaseModel, Field, ValidationError
 
 from slipway.errors import InvalidInput
 from slipway.spec_rollout import rollout_inconsistencies
-from slipway.spec_sections import Drift, Feature, Label, Name, Retraining, Rollout, Section, Serving, Slo
+from slipway.spec_sections import (
+    Defence,
+    Drift,
+    Feature,
+    Label,
+    Name,
+    Retraining,
+    Rollout,
+    Section,
+    Serving,
+    Slo,
+)
 from slipway.yaml_source import Path, YamlSource
 
 
@@ -31,6 +42,7 @@ class Spec(Section):
     drift: Drift = Drift()
     retraining: Retraining = Retraining()
     slo: Slo = Slo()
+    defence: Defence = Defence()
 
     @property
     def is_classifier(self) -> bool:

@@ -197,3 +197,15 @@ class Slo(Section):
 
     availability: Share = 0.999
     latency_p99_ms: Annotated[float, Field(gt=0, strict=False)] = 250.0
+
+
+class Extraction(Section):
+    """Callers whose questions look like an attempt to copy the model; query_watch suspects them."""
+
+    action: Literal["none", "flag", "review", "refuse"] = "flag"
+
+
+class Defence(Section):
+    """What is done about questions that cannot be relied on."""
+
+    extraction: Extraction = Extraction()

@@ -6,7 +6,15 @@ from typing import Final
 from google.protobuf.message import Message
 
 from slipway.job_terms import PRIORITIES
-from slipway.v1 import drift_pb2, feedback_pb2, jobs_pb2, predictions_pb2, retraining_pb2, rollout_pb2
+from slipway.v1 import (
+    drift_pb2,
+    extraction_pb2,
+    feedback_pb2,
+    jobs_pb2,
+    predictions_pb2,
+    retraining_pb2,
+    rollout_pb2,
+)
 
 _HOUR_MS: Final = 3_600_000
 _MIB: Final = 1024 * 1024
@@ -50,7 +58,7 @@ PREDICTIONS = Topic(
         predictions_pb2.PredictionsUnrecorded,
     ),
     writers=("gateway",),
-    readers=("feedback", "drift_detection", "rollout"),
+    readers=("feedback", "drift_detection", "rollout", "query_watch"),
 )
 SHADOW_PREDICTIONS = Topic(
     name="shadow_predictions",
@@ -112,12 +120,21 @@ ROLLOUT_EVENTS = Topic(
     writers=("rollout",),
     readers=("retrain_trigger", "retraining"),
 )
+EXTRACTION_ALARMS = Topic(
+    name="extraction_alarms",
+    key="tenant/principal/model",
+    messages=(extraction_pb2.ExtractionSuspected, extraction_pb2.ExtractionCleared),
+    writers=("query_watch",),
+    readers=("gateway",),
+    partitions=1,
+    compacted=True,
+)
 ROUTES = Topic(
     name="routes",
     key="model",
     messages=(rollout_pb2.RouteTable,),
     writers=("rollout",),
-    readers=("gateway", "inference", "drift_detection"),
+    readers=("gateway", "inference", "drift_detection", "query_watch"),
     partitions=1,
     compacted=True,
 )
@@ -126,7 +143,15 @@ MODEL_SPECS = Topic(
     key="model",
     messages=(rollout_pb2.ModelSpec,),
     writers=("rollout",),
-    readers=("gateway", "inference", "feedback", "drift_detection", "retrain_trigger", "retraining"),
+    readers=(
+        "gateway",
+        "inference",
+        "feedback",
+        "drift_detection",
+        "retrain_trigger",
+        "retraining",
+        "query_watch",
+    ),
     partitions=1,
     compacted=True,
 )
@@ -160,6 +185,7 @@ SOURCES: Final = (
     RETRAIN_REQUESTS,
     CANDIDATES,
     ROLLOUT_EVENTS,
+    EXTRACTION_ALARMS,
     ROUTES,
     MODEL_SPECS,
     *INFERENCE_JOBS.values(),

@@ -49,6 +49,8 @@ from services.gateway.shipper import Shipper, keep_measured
 from services.gateway.snapshots import Snapshot
 from services.gateway.spool import Spool
 from services.gateway.store import KeyStore
+from services.gateway.suspects import SNAPSHOT as SUSPECTS_SNAPSHOT
+from services.gateway.suspects import Suspects
 from services.gateway.upkeep import Upkeep
 from services.gateway.version_parts import Versions, add_versions
 from services.gateway.web import add_routes
@@ -73,6 +75,7 @@ class _Known:
     catalog: Catalog
     directory: Directory
     keyring: KeyRing
+    suspects: Suspects
     restored: int  # the directory's revision when nothing but the snapshot was known
 
 
@@ -150,11 +153,17 @@ async def _opened(folder: Path, *, limit_bytes: int, segment_bytes: int) -> Asyn
 
 
 def _restore(settings: Settings) -> _Known:
-    catalog, directory = Catalog(), Directory()
+    catalog, directory, suspects = Catalog(), Directory(), Suspects()
     keyring = KeyRing(settings.strong_secret(PEPPER_FILE))
-    for part in (catalog, directory, keyring):
+    for part in (catalog, directory, keyring, suspects):
         part.restore(settings.state_dir)
-    return _Known(catalog=catalog, directory=directory, keyring=keyring, restored=directory.changes.revision)
+    return _Known(
+        catalog=catalog,
+        directory=directory,
+        keyring=keyring,
+        suspects=suspects,
+        restored=directory.changes.revision,
+    )
 
 
 def _is_fresh(known: _Known, sync: KeySync) -> bool:
@@ -164,12 +173,13 @@ def _is_fresh(known: _Known, sync: KeySync) -> bool:
 
 def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     """Keep what is known up to date, and on disk."""
-    catalog, directory, keyring = known.catalog, known.directory, known.keyring
+    catalog, directory, keyring, suspects = known.catalog, known.directory, known.keyring, known.suspects
     files = (
         (SPECS_SNAPSHOT, catalog.changes, catalog.dump_specs),
         (ROUTES_SNAPSHOT, catalog.changes, catalog.dump_routes),
         (DIRECTORY_SNAPSHOT, directory.changes, directory.dump),
         (KEYS_SNAPSHOT, keyring.changes, keyring.dump),
+        (SUSPECTS_SNAPSHOT, suspects.changes, suspects.dump),
     )
     for name, changes, dump in files:
         snapshot = Snapshot(path=settings.state_dir / name, changes=changes, dump=dump)
@@ -178,12 +188,15 @@ def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     process.spawn("model_specs", consumer.follow_specs)
     process.spawn("routes", consumer.follow_routes)
     process.spawn("caught up", consumer.note_caught_up)
+    process.spawn("extraction alarms", partial(suspects.follow, settings.kafka_bootstrap))
+    process.spawn("extraction alarms caught up", suspects.note_caught_up)
     watch = DirectoryWatch(
         settings.inference_target, directory, operator_token=settings.secret(OPERATOR_TOKEN_FILE)
     )
     process.spawn("directory", watch.run)
     process.ready_when("specs and routes", lambda: catalog.is_known)
     process.ready_when("API keys", lambda: keyring.is_loaded)
+    process.ready_when("extraction alarms", lambda: suspects.is_known)
 
 
 def _keys(process: Process, settings: Settings, *, keyring: KeyRing) -> tuple[Keys, KeySync]:
@@ -230,7 +243,7 @@ def _predictions(
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
     return Predictions(
-        Intake(known.catalog, recording, clock=clock),
+        Intake(known.catalog, recording, clock=clock, suspects=known.suspects),
         known.keyring,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,

@@ -46,10 +46,21 @@ class CatalogConsumer:
         await until(stop, wait)
 
     async def _follow(self, topic: str, apply: Callable[[Event], None], *, stop: asyncio.Event) -> None:
-        caught_up = self._caught_up[topic]
-        while not stop.is_set():
-            try:
-                await until(stop, lambda: read_compacted(self._bootstrap, topic, apply, stop, caught_up))
-            except (KafkaError, OSError) as error:
-                log.warning("%s cannot be read, keeping what is known: %r", topic, error)
-                await asyncio.sleep(_RETRY_S)
+        await follow(self._bootstrap, topic, apply, stop=stop, caught_up=self._caught_up[topic])
+
+
+async def follow(
+    bootstrap: str,
+    topic: str,
+    apply: Callable[[Event], None],
+    *,
+    stop: asyncio.Event,
+    caught_up: asyncio.Event,
+) -> None:
+    """Apply a compacted topic until `stop` is set; `caught_up` is set once it has been read to its end."""
+    while not stop.is_set():
+        try:
+            await until(stop, lambda: read_compacted(bootstrap, topic, apply, stop, caught_up))
+        except (KafkaError, OSError) as error:
+            log.warning("%s cannot be read, keeping what is known: %r", topic, error)
+            await asyncio.sleep(_RETRY_S)

@@ -11,6 +11,7 @@ from services.gateway.recording import Recording
 from services.gateway.records import Prediction
 from services.gateway.refusing import Refusing
 from services.gateway.stages import CHECK, ROUTE, Stages
+from services.gateway.suspects import Suspects
 from services.gateway.wire import InferCall
 from slipway.clock import Clock
 from slipway.identity.caller import Caller
@@ -19,6 +20,7 @@ from slipway.ids import new_id
 _MODEL: Final = Refusing("model")
 _INPUT: Final = Refusing("input")
 _ROUTE: Final = Refusing("route")
+_EXTRACTION: Final = Refusing("extraction")
 _SPOOL_FULL: Final = Refusing("spool_full")
 _RECORDING: Final = Refusing("recording")
 
@@ -26,9 +28,12 @@ _RECORDING: Final = Refusing("recording")
 class Intake:
     """Lets requests in: is there such a model, may this be asked of it, is there room for the record."""
 
-    def __init__(self, catalog: Catalog, recording: Recording, *, clock: Clock) -> None:
+    def __init__(
+        self, catalog: Catalog, recording: Recording, *, clock: Clock, suspects: Suspects | None = None
+    ) -> None:
         self._catalog = catalog
         self._recording = recording
+        self._suspects = suspects or Suspects()
         self._clock = clock
 
     def check(self, caller: Caller, call: InferCall) -> None:
@@ -39,6 +44,8 @@ class Intake:
         """
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
+        with _EXTRACTION:
+            self._suspects.meet(caller, model.contract)
         with _INPUT:
             check_inputs(model.contract, call.tensors)
             check_outputs(model.contract, call.outputs)
@@ -55,6 +62,8 @@ class Intake:
         with _MODEL:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         contract = model.contract
+        with _EXTRACTION:
+            suspicion = self._suspects.meet(caller, contract)
         with _INPUT:
             checked = check_inputs(contract, call.tensors)
             outputs = check_outputs(contract, call.outputs)
@@ -66,6 +75,8 @@ class Intake:
             with _RECORDING:
                 self._recording.check_safety(contract)
         prediction = self._prediction(caller, call, model=model, checked=checked)
+        prediction.defence_action = suspicion
+        prediction.is_suspect = bool(suspicion)
         budgets = (budget_s, call.timeout_s, contract.timeout_s)
         question = Question(
             model=model,

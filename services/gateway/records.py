@@ -27,6 +27,7 @@ from slipway.v1.predictions_pb2 import (
 from slipway.v1.tensors_pb2 import Payload, Tensor
 
 SOURCE: Final = "gateway"
+EXTRACTION_FLAG: Final = "extraction_suspected"
 _MAX_MESSAGE: Final = 1000
 _ID, _TIME = "(id)", "(time)"
 
@@ -51,6 +52,8 @@ class Prediction:
     degraded: str = ""  # the fallback that answered
     intended_version: str = ""  # in place of which version; empty where none was replaced
     cached: str = ""  # where the answer lay; empty when it was computed
+    is_suspect: bool = False  # the caller's questions look like an attempt to copy the model
+    defence_action: str = ""  # what is done about it: flag, review
     is_recorded: bool = True  # false: answered without a record, which the spec allows
 
 
@@ -75,8 +78,10 @@ def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s:
         form.payload(checked.columns, outputs, rows=checked.rows),
         form.feature_bins(encode_bins(form.coder, checked)),
     ]
-    if checked.flags:
-        parts.append(PredictionServed(flags=checked.flags).SerializeToString())
+    flags = (*checked.flags, EXTRACTION_FLAG) if prediction.is_suspect else checked.flags
+    if flags or prediction.defence_action:
+        noted = PredictionServed(flags=flags, defence_action=prediction.defence_action)
+        parts.append(noted.SerializeToString())
     return b"".join(parts)
 
 

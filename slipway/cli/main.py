@@ -80,6 +80,11 @@ COMMANDS: Final = {
     "keys": Command(
         target="slipway.cli.keys:app", summary="Create, list and revoke API keys.", panel=_STREAMS
     ),
+    "suspects": Command(
+        target="slipway.cli.suspects:app",
+        summary="List and clear callers who seem to copy a model.",
+        panel=_STREAMS,
+    ),
     "operators": Command(
         target="slipway.cli.operators:app",
         summary="Add, list and revoke operators with roles.",

@@ -40,6 +40,7 @@ class Contract:
     recording: str  # what an answer waits for: standard, fsync, broker
     is_strict: bool  # whether it waits for anything
     counts_unrecorded: bool  # answers go on, and are counted, while records have no room
+    extraction_action: str  # for callers who seem to copy the model: none, flag, review, refuse
 
     @property
     def output_names(self) -> tuple[str, ...]:
@@ -77,4 +78,5 @@ def contract_of(spec: Spec) -> Contract:
         recording=spec.serving.recording,
         is_strict=spec.serving.recording != "standard",
         counts_unrecorded=spec.serving.when_records_full == "count",
+        extraction_action=spec.defence.extraction.action,
     )

@@ -1,0 +1,156 @@
+"""Attack, score, steal, and write the tables."""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import defence_attacks as attacks
+import defence_benign as benign
+import defence_detectors as detectors
+import defence_extraction as extraction
+import numpy as np
+from defence_data import ALL, Data, Rows
+from defence_models import KINDS, Served, fit
+from defence_report import report
+from machine import commit, today
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effort:
+    """How much is done.
+
+    Attributes:
+        attacked: Rows that each attack gets.
+        effort: Iterations, as a part of the whole.
+        stolen: Rows that a client may ask.
+    """
+
+    attacked: int
+    effort: float
+    stolen: int
+    data: tuple[str, ...]
+    kinds: tuple[str, ...] = KINDS
+
+
+WHOLE: Final = Effort(attacked=60, effort=0.6, stolen=600, data=tuple(ALL))
+QUICK: Final = Effort(attacked=10, effort=0.2, stolen=120, data=("breast_cancer",), kinds=("mlp",))
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """Everything that was measured, as it is written down."""
+
+    attacks: list[dict[str, Any]] = field(default_factory=list)
+    clients: list[dict[str, Any]] = field(default_factory=list)
+    coverage: list[dict[str, Any]] = field(default_factory=list)
+    drift: list[dict[str, Any]] = field(default_factory=list)
+    accuracy: list[dict[str, Any]] = field(default_factory=list)
+
+
+def measure(effort: Effort) -> Found:
+    """Everything, one thing after the other."""
+    found = Found()
+    for name in effort.data:
+        data = ALL[name]()
+        for kind in effort.kinds:
+            served = fit(data, kind)
+            about = {"data": name, "model": kind}
+            right = float((served.predict(data.test) == data.test_labels).mean())
+            found.accuracy.append({**about, "accuracy": right})
+            covered, size = benign.coverage(data, served)
+            found.coverage.append({**about, "coverage": covered, "size": size})
+            known = detectors.of(data, served)
+            for attack, rows, tried in _attacked(data, served, known, effort):
+                found.attacks.append({**about, "attack": attack, **_judged(known, data, rows, tried)})
+                print(name, kind, attack, f"{len(rows)} of {tried}", flush=True)
+            found.clients += [{**about, **row} for row in _watched(data, served, effort)]
+            print(name, kind, "clients", flush=True)
+    if effort is WHOLE:
+        found.drift = [{"rows": name, "share": share} for name, share in benign.drifted()]
+        found.clients += [{"data": "elec2", **row} for row in _drifting(effort)]
+    return found
+
+
+def _attacked(
+    data: Data, served: Served, known: dict[str, detectors.Detector], effort: Effort
+) -> Iterator[tuple[str, Rows, int]]:
+    """Each attack's name, the rows that fooled the model, and how many were tried."""
+    rows = data.test[served.predict(data.test) == data.test_labels][: effort.attacked]
+    answers, how = served.predict(rows), {"effort": effort.effort}
+    made = {
+        "HopSkipJump": lambda: attacks.hop_skip_jump(served, rows, classes=data.classes, **how),
+        "ZOO": lambda: attacks.zoo(served, rows, classes=data.classes, **how),
+    }
+    if served.network is not None:
+        made["PGD"] = lambda: attacks.pgd(served, rows, classes=data.classes, **how)
+        for target in (detectors.PRODUCT, "density or neighbours' answer"):
+            made[f"adaptive against {target}"] = lambda target=target: attacks.adaptive(
+                served, rows, score=known[target], **how
+            )
+    for name, make in made.items():
+        turned = make()
+        yield name, turned[served.predict(turned) != answers], len(rows)
+    others = data.other[: 3 * effort.attacked]
+    yield "another data set", others, len(others)
+
+
+def _judged(known: dict[str, detectors.Detector], data: Data, rows: Rows, tried: int) -> dict[str, Any]:
+    seen = {}
+    if len(rows) >= _FEWEST:
+        seen = {name: asdict(detectors.judge(it, data.test, rows)) for name, it in known.items()}
+    return {"succeeded": len(rows), "tried": tried, "detectors": seen}
+
+
+_FEWEST: Final = 5
+
+
+def _watched(data: Data, served: Served, effort: Effort) -> Iterator[dict[str, Any]]:
+    room = extraction.Room(data, served, detectors.density.fit(data.train))
+    for watched in extraction.honest(room, most=effort.stolen):
+        yield {"kind": "honest", **_plain(watched)}
+    for watched in extraction.thieves(room, data, served, most=effort.stolen):
+        yield {"kind": "thief", **_plain(watched)}
+
+
+def _drifting(effort: Effort) -> Iterator[dict[str, Any]]:
+    for kind in KINDS:
+        for watched in extraction.drifting(kind, most=2 * effort.stolen):
+            yield {"model": kind, "kind": "honest", **_plain(watched)}
+
+
+def _plain(watched: extraction.Watched) -> dict[str, Any]:
+    signal = watched.suspicion.signal if watched.suspicion else ""
+    return {
+        "client": watched.client,
+        "asked": watched.asked,
+        "alarm_at": watched.alarm_at,
+        "signal": signal,
+        "agreement": None if np.isnan(watched.agreement) else watched.agreement,
+        "wanted_at": watched.wanted_at,
+    }
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="one data set, few rows: a minute")
+    parser.add_argument("--out", type=Path, default=ROOT / "out", help="where the report goes")
+    arguments = parser.parse_args()
+    begun = time.monotonic()
+    name = f"{today()}-{commit()}"
+    found = measure(QUICK if arguments.quick else WHOLE)
+    text = report(found, minutes=(time.monotonic() - begun) / 60)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    (arguments.out / f"{name}.md").write_text(text)
+    (arguments.out / f"{name}.json").write_text(json.dumps(asdict(found), indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()
