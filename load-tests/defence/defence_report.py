@@ -12,10 +12,15 @@ _AIMS: Final = {"HopSkipJump": 0.95, "ZOO": 0.95, "another data set": 0.99}
 WANTED_AGREEMENT: Final = 0.8
 
 
-def report(found: "Found", *, minutes: float) -> str:
+def report(found: "Found", *, sizes: dict[str, Any], minutes: float) -> str:
     """The whole page."""
     lines = [f"# The input defence against attacks, {today()}, commit {commit()}", ""]
-    lines += [f"- {machine()}; {minutes:.0f} minutes of one core, niced", ""]
+    lines += [f"- {machine()}; {minutes:.0f} minutes, niced, other work beside it"]
+    lines += [
+        f"- {sizes['attacked']} rows attacked, {sizes['effort']:g} of the attacks' iterations, up to "
+        f"{sizes['stolen']} rows a client",
+        "",
+    ]
     lines += [*_models(found), "", *_attacks(found), "", *_thieves(found), "", *_honest(found)]
     if found.drift:
         lines += ["", *_drift(found)]

@@ -4,7 +4,7 @@ import argparse
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -71,7 +71,7 @@ def measure(effort: Effort) -> Found:
                 print(name, kind, attack, f"{len(rows)} of {tried}", flush=True)
             found.clients += [{**about, **row} for row in _watched(data, served, effort)]
             print(name, kind, "clients", flush=True)
-    if effort is WHOLE:
+    if len(effort.data) == len(ALL):
         found.drift = [{"rows": name, "share": share} for name, share in benign.drifted()]
         found.clients += [{"data": "elec2", **row} for row in _drifting(effort)]
     return found
@@ -140,12 +140,17 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one data set, few rows: a minute")
+    parser.add_argument("--attacked", type=int, default=WHOLE.attacked, help="rows that each attack gets")
+    parser.add_argument("--effort", type=float, default=WHOLE.effort, help="iterations, 1: as published")
+    parser.add_argument("--stolen", type=int, default=WHOLE.stolen, help="rows that a client may ask")
     parser.add_argument("--out", type=Path, default=ROOT / "out", help="where the report goes")
     arguments = parser.parse_args()
     begun = time.monotonic()
     name = f"{today()}-{commit()}"
-    found = measure(QUICK if arguments.quick else WHOLE)
-    text = report(found, minutes=(time.monotonic() - begun) / 60)
+    whole = replace(WHOLE, attacked=arguments.attacked, effort=arguments.effort, stolen=arguments.stolen)
+    effort = QUICK if arguments.quick else whole
+    found = measure(effort)
+    text = report(found, sizes=asdict(effort), minutes=(time.monotonic() - begun) / 60)
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / f"{name}.md").write_text(text)
     (arguments.out / f"{name}.json").write_text(json.dumps(asdict(found), indent=1) + "\n")

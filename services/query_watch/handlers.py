@@ -87,8 +87,8 @@ class WatchHandler:
             by_caller[context.tenant, context.principal, context.model].append(asked)
         keys = sorted(key for key in by_caller if self._models.find(key[2]) is not None)
         for key in by_caller.keys() - set(keys):
-            rows = sum(a.message.context.rows for a in by_caller[key])
-            metrics.PASSED_OVER.labels("no_profile").inc(rows)
+            unread = sum(a.message.context.rows for a in by_caller[key])
+            metrics.PASSED_OVER.labels("no_profile").inc(unread)
         if not keys:
             return []
         known, suspected = await transaction.load(keys), await transaction.suspected(keys)

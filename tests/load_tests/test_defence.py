@@ -1,0 +1,57 @@
+"""The input defence's load test in small: every attack and client runs, and the page says what it must.
+
+The long run with its figures is load-tests/defence/run.
+"""
+
+from collections.abc import Iterator
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from tests.load_tests.folders import imported
+
+NAMES = ("defence_data", "defence_models", "defence_extraction", "defence_detectors", "defence_report")
+
+
+@pytest.fixture(scope="module")
+def modules() -> Iterator[dict[str, ModuleType]]:
+    with imported("defence", "compare", names=NAMES) as found:
+        yield found
+
+
+def test_the_written_gradient_is_that_of_the_served_model(modules: dict[str, ModuleType]) -> None:
+    data = modules["defence_data"].breast_cancer()
+    served = modules["defence_models"].fit(data, "mlp")
+    unit, labels = served.to_unit(data.test[:5]), served.predict(data.test[:5])
+
+    def loss(at: np.ndarray) -> np.ndarray:
+        return -np.log(served.probabilities(served.from_unit(at))[np.arange(5), labels])
+
+    feature, step = 7, 1e-2
+    ahead, behind = unit.copy(), unit.copy()
+    ahead[:, feature] += step
+    behind[:, feature] -= step
+    slope = (loss(ahead) - loss(behind)) / (2 * step)
+    assert served.loss_gradient(unit, labels)[:, feature] == pytest.approx(slope, rel=0.2, abs=1e-3)
+
+
+def test_clients_are_watched_and_clones_are_made(modules: dict[str, ModuleType]) -> None:
+    data = modules["defence_data"].breast_cancer()
+    extraction = modules["defence_extraction"]
+    served = modules["defence_models"].fit(data, "forest")
+    room = extraction.Room(data, served, None)
+    honest = extraction.honest(room, most=60)
+    assert [watched.alarm_at for watched in honest] == [0] * len(honest)
+    thieves = {watched.client: watched for watched in extraction.thieves(room, data, served, most=60)}
+    assert thieves["uniform"].suspicion.signal == "new_ground"
+    assert thieves["real rows alone"].alarm_at == 0
+    assert all(0 <= watched.agreement <= 1 for watched in thieves.values())
+
+
+def test_rows_of_other_data_are_told_from_held_out_ones(modules: dict[str, ModuleType]) -> None:
+    data = modules["defence_data"].breast_cancer()
+    known = modules["defence_detectors"].of(data, modules["defence_models"].fit(data, "mlp"))
+    seen = modules["defence_detectors"].judge(known["density"], data.test, data.other[:40])
+    assert seen.low <= seen.auroc <= seen.high
+    assert seen.auroc > 0.9
