@@ -1,4 +1,5 @@
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ from slipway.spec import parse
 from slipway.topics import EXTRACTION_ALARMS
 from slipway.v1.extraction_pb2 import ExtractionCleared, ExtractionSuspected
 
-THIEF = Caller(tenant="default", principal="thief")
-OTHERS = (Caller(tenant="default", principal="app"), Caller(tenant="other", principal="thief"))
+THIEF = Caller(principal="thief", tenant="default", roles=(), method="api_key")
+OTHERS = (replace(THIEF, principal="app"), replace(THIEF, tenant="other"))
 
 
 def contract(action: str, model: str = "m") -> Contract:
