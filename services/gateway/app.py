@@ -14,7 +14,7 @@ from services.gateway.cache.answers import AnswerCache
 from services.gateway.cache.local import LocalTier
 from services.gateway.cache.shared import SharedTier, connect
 from services.gateway.catalog import ROUTES_SNAPSHOT, SPECS_SNAPSHOT, Catalog
-from services.gateway.consumer import CatalogConsumer
+from services.gateway.consumer import CatalogConsumer, follow_suspects
 from services.gateway.directory import SNAPSHOT as DIRECTORY_SNAPSHOT
 from services.gateway.directory import Directory, DirectoryWatch
 from services.gateway.drain import Drain
@@ -188,7 +188,7 @@ def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
     process.spawn("model_specs", consumer.follow_specs)
     process.spawn("routes", consumer.follow_routes)
     process.spawn("caught up", consumer.note_caught_up)
-    process.spawn("extraction alarms", partial(suspects.follow, settings.kafka_bootstrap))
+    process.spawn("extraction alarms", partial(follow_suspects, settings.kafka_bootstrap, suspects))
     process.spawn("extraction alarms caught up", suspects.note_caught_up)
     watch = DirectoryWatch(
         settings.inference_target, directory, operator_token=settings.secret(OPERATOR_TOKEN_FILE)

@@ -9,9 +9,10 @@ from aiokafka.errors import KafkaError
 
 from services.gateway.catalog import Catalog
 from services.gateway.changes import until
+from services.gateway.suspects import Suspects
 from slipway.compacted import read_compacted
 from slipway.envelope import Event
-from slipway.topics import MODEL_SPECS, ROUTES
+from slipway.topics import EXTRACTION_ALARMS, MODEL_SPECS, ROUTES
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +47,16 @@ class CatalogConsumer:
         await until(stop, wait)
 
     async def _follow(self, topic: str, apply: Callable[[Event], None], *, stop: asyncio.Event) -> None:
-        await follow(self._bootstrap, topic, apply, stop=stop, caught_up=self._caught_up[topic])
+        await _follow(self._bootstrap, topic, apply, stop=stop, caught_up=self._caught_up[topic])
 
 
-async def follow(
+async def follow_suspects(bootstrap: str, suspects: Suspects, stop: asyncio.Event) -> None:
+    """Apply extraction alarms until `stop` is set."""
+    name = EXTRACTION_ALARMS.name
+    await _follow(bootstrap, name, suspects.apply, stop=stop, caught_up=suspects.caught_up)
+
+
+async def _follow(
     bootstrap: str,
     topic: str,
     apply: Callable[[Event], None],

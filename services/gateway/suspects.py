@@ -7,14 +7,12 @@ from typing import Final
 from google.protobuf.message import DecodeError
 
 from services.gateway.changes import Changes, until
-from services.gateway.consumer import follow
 from services.gateway.domain.contract import Contract
 from services.gateway.domain.framing import frame
 from services.gateway.snapshots import read_messages
 from slipway.envelope import Event
 from slipway.errors import Denied
 from slipway.identity.caller import Caller
-from slipway.topics import EXTRACTION_ALARMS
 from slipway.v1.extraction_pb2 import ExtractionCleared, ExtractionSuspected
 
 SNAPSHOT: Final = "suspects.snapshot"
@@ -65,10 +63,6 @@ class Suspects:
                 f"attempt to copy the model (alarm {alarm.alarm_id}); ask an operator to look at it"
             )
         return contract.extraction_action
-
-    async def follow(self, bootstrap: str, stop: asyncio.Event) -> None:
-        """Apply alarms until `stop` is set."""
-        await follow(bootstrap, EXTRACTION_ALARMS.name, self.apply, stop=stop, caught_up=self.caught_up)
 
     async def note_caught_up(self, stop: asyncio.Event) -> None:
         """Make what is known worth keeping, even where it is that nobody is suspected."""
