@@ -1,5 +1,6 @@
 """Models as Slipway serves them, ONNX made from scikit-learn; one of them with gradients written out."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from defence_data import Data, Labels, Rows
 from numpy.typing import NDArray
 from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler
@@ -81,7 +83,10 @@ def fit(data: Data, kind: str) -> Served:
     else:
         estimator = RandomForestClassifier(100, min_samples_leaf=2, n_jobs=1, random_state=_SEED)
     scaler = MinMaxScaler().fit(np.vstack([data.low, data.high]))
-    pipeline = make_pipeline(scaler, estimator.fit(scaler.transform(data.train), data.train_labels))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # good enough to be attacked
+        estimator.fit(scaler.transform(data.train), data.train_labels)
+    pipeline = make_pipeline(scaler, estimator)
     proto = to_onnx(
         pipeline, data.train[:1].astype(np.float32), options={id(pipeline): {"zipmap": False}}
     ).SerializeToString()
