@@ -90,7 +90,7 @@ def elec2() -> tuple[Rows, Labels]:
     frame = pd.read_parquet(ELEC2)
     target = "price_up"
     rows = frame.drop(columns=[target]).select_dtypes("number").to_numpy(dtype=np.float64)
-    return rows, frame[target].astype(int).to_numpy(dtype=np.int64)
+    return np.asarray(rows), np.asarray(frame[target].astype(int), dtype=np.int64)
 
 
 def _split(name: str, rows: Any, labels: Any, *, other: Rows, image_shape: tuple[int, ...] = ()) -> Data:

@@ -82,7 +82,8 @@ class Room:
 
     def watch(self, client: Client, *, most: int, seed: int = 1) -> tuple[Rows, int, Suspicion | None]:
         """What a client asked, and when it was suspected first."""
-        watch, asked, alarm = Watch(), [], (0, None)
+        alarm: tuple[int, Suspicion | None] = (0, None)
+        watch, asked = Watch(), list[Rows]()
         for rows in client(self._data, self.served, seed):
             asked += list(rows)
             for question in self.questions(rows):

@@ -3,8 +3,9 @@
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,8 @@ from defence_data import ALL, Data, Rows
 from defence_models import KINDS, Served, fit
 from defence_report import report
 from machine import commit, today
+
+from slipway.stats import density
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 
@@ -83,15 +86,15 @@ def _attacked(
     """Each attack's name, the rows that fooled the model, and how many were tried."""
     rows = data.test[served.predict(data.test) == data.test_labels][: effort.attacked]
     answers, how = served.predict(rows), {"effort": effort.effort}
-    made = {
+    made: dict[str, Callable[[], Rows]] = {
         "HopSkipJump": lambda: attacks.hop_skip_jump(served, rows, classes=data.classes, **how),
         "ZOO": lambda: attacks.zoo(served, rows, classes=data.classes, **how),
     }
     if served.network is not None:
         made["PGD"] = lambda: attacks.pgd(served, rows, classes=data.classes, **how)
         for target in (detectors.PRODUCT, "density or neighbours' answer"):
-            made[f"adaptive against {target}"] = lambda target=target: attacks.adaptive(
-                served, rows, score=known[target], **how
+            made[f"adaptive against {target}"] = partial(
+                attacks.adaptive, served, rows, score=known[target], **how
             )
     for name, make in made.items():
         turned = make()
@@ -111,7 +114,7 @@ _FEWEST: Final = 5
 
 
 def _watched(data: Data, served: Served, effort: Effort) -> Iterator[dict[str, Any]]:
-    room = extraction.Room(data, served, detectors.density.fit(data.train))
+    room = extraction.Room(data, served, density.fit(data.train))
     for watched in extraction.honest(room, most=effort.stolen):
         yield {"kind": "honest", **_plain(watched)}
     for watched in extraction.thieves(room, data, served, most=effort.stolen):

@@ -26,7 +26,8 @@ def test_the_written_gradient_is_that_of_the_served_model(modules: dict[str, Mod
     unit, labels = served.to_unit(data.test[:5]), served.predict(data.test[:5])
 
     def loss(at: np.ndarray) -> np.ndarray:
-        return -np.log(served.probabilities(served.from_unit(at))[np.arange(5), labels])
+        shares = served.probabilities(served.from_unit(at))
+        return np.asarray(-np.log(shares[np.arange(5), labels]))
 
     feature, step = 7, 1e-2
     ahead, behind = unit.copy(), unit.copy()

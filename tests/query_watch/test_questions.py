@@ -37,7 +37,7 @@ def test_a_row_comes_with_its_answer_margin_and_score() -> None:
     message.input_scores.extend([0.5, 2.0])
     first, second = questions_of(message, PLAIN, most=32)
     assert (first.answer, second.answer) == (0, 1)
-    assert (first.margin, second.margin) == (pytest.approx(0.8), pytest.approx(0.4))
+    assert [first.margin, second.margin] == pytest.approx([0.8, 0.4])
     assert (first.input_score, second.input_score) == (0.5, 2.0)
 
 
