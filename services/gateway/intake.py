@@ -15,6 +15,7 @@ from services.gateway.recording import Recording
 from services.gateway.records import Prediction
 from services.gateway.refusing import Refusing
 from services.gateway.stages import CHECK, ROUTE, Stages
+from services.gateway.suspects import Suspects
 from services.gateway.wire import InferCall
 from slipway.clock import Clock
 from slipway.errors import SlipwayError
@@ -24,6 +25,7 @@ from slipway.policy.engine import Decision
 
 _MODEL: Final = Refusing("model")
 _PERMISSION: Final = Refusing("permission")
+_EXTRACTION: Final = Refusing("extraction")
 _INPUT: Final = Refusing("input")
 _INPUT_SCORE: Final = Refusing("input_score")
 _ROUTE: Final = Refusing("route")
@@ -40,6 +42,7 @@ class _Entry:
     call: InferCall
     model: Model
     decision: Decision
+    suspicion: str
     reservation: Reservation
     start_s: float
 
@@ -53,11 +56,13 @@ class Intake:
         recording: Recording,
         *,
         permissions: Permissions,
+        suspects: Suspects,
         limits: Limits,
         clock: Clock,
     ) -> None:
         self._catalog = catalog
         self._permissions = permissions
+        self._suspects = suspects
         self._recording = recording
         self._limits = limits
         self._clock = clock
@@ -72,6 +77,8 @@ class Intake:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         with _PERMISSION:
             self._permissions.infer(caller, model)
+        with _EXTRACTION:
+            self._suspects.meet(caller, model.contract)
         with _INPUT:
             check_inputs(model.contract, call.tensors)
             check_outputs(model.contract, _of_version(call))
@@ -89,12 +96,15 @@ class Intake:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         with _PERMISSION:
             decision = self._permissions.infer(caller, model)
+        with _EXTRACTION:
+            suspicion = self._suspects.meet(caller, model.contract)
         reservation = self._limits.reserve(caller, model.name, rows=call.rows)
         entry = _Entry(
             caller=caller,
             call=call,
             model=model,
             decision=decision,
+            suspicion=suspicion,
             reservation=reservation,
             start_s=start_s,
         )
@@ -156,6 +166,7 @@ class Intake:
             checked=checked,
             is_pinned=bool(call.version or call.arm),
             protocol=call.protocol,
+            suspicion=entry.suspicion,
         )
 
 
