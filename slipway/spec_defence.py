@@ -32,11 +32,18 @@ class Confidence(Section):
     action: AnswerAction = "abstain"
 
 
+class Extraction(Section):
+    """Callers whose questions look like an attempt to copy the model; query_watch suspects them."""
+
+    action: Literal["none", "flag", "review", "refuse"] = "flag"
+
+
 class Defence(Section):
     """What is watched, what follows, and what follows where watching fails."""
 
     density: Density = Density()
     confidence: Confidence = Confidence()
+    extraction: Extraction = Extraction()
     on_error: Literal["open", "closed"] = "open"  # answer and say so, or refuse
 
     @property

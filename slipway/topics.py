@@ -8,6 +8,7 @@ from google.protobuf.message import Message
 from slipway.job_terms import PRIORITIES
 from slipway.v1 import (
     drift_pb2,
+    extraction_pb2,
     feedback_pb2,
     identities_pb2,
     jobs_pb2,
@@ -58,7 +59,7 @@ PREDICTIONS = Topic(
         predictions_pb2.PredictionsUnrecorded,
     ),
     writers=("gateway",),
-    readers=("feedback", "drift_detection", "rollout"),
+    readers=("feedback", "drift_detection", "rollout", "query_watch"),
 )
 SHADOW_PREDICTIONS = Topic(
     name="shadow_predictions",
@@ -120,12 +121,21 @@ ROLLOUT_EVENTS = Topic(
     writers=("rollout",),
     readers=("retrain_trigger", "retraining"),
 )
+EXTRACTION_ALARMS = Topic(
+    name="extraction_alarms",
+    key="tenant/principal/model",
+    messages=(extraction_pb2.ExtractionSuspected, extraction_pb2.ExtractionCleared),
+    writers=("query_watch",),
+    readers=("gateway",),
+    partitions=1,
+    compacted=True,
+)
 ROUTES = Topic(
     name="routes",
     key="model",
     messages=(rollout_pb2.RouteTable,),
     writers=("rollout",),
-    readers=("gateway", "inference", "drift_detection", "rollout"),
+    readers=("gateway", "inference", "drift_detection", "rollout", "query_watch"),
     partitions=1,
     compacted=True,
 )
@@ -142,6 +152,7 @@ MODEL_SPECS = Topic(
         "retrain_trigger",
         "retraining",
         "rollout",
+        "query_watch",
     ),
     partitions=1,
     compacted=True,
@@ -151,7 +162,7 @@ IDENTITIES = Topic(
     key="key id",
     messages=(identities_pb2.IdentityChanged,),
     writers=("gateway",),
-    readers=("rollout", "inference", "feedback", "retrain_trigger", "retraining", "jobs"),
+    readers=("rollout", "inference", "feedback", "retrain_trigger", "retraining", "jobs", "query_watch"),
     partitions=1,
     compacted=True,
 )
@@ -185,6 +196,7 @@ SOURCES: Final = (
     RETRAIN_REQUESTS,
     CANDIDATES,
     ROLLOUT_EVENTS,
+    EXTRACTION_ALARMS,
     ROUTES,
     MODEL_SPECS,
     IDENTITIES,

@@ -35,7 +35,7 @@ from tests.nursery import Child, Nursery
 
 WITHIN_S = 180.0  # a busy machine is slow, not broken
 # Their starts cost imports more than anything else. What imports Ray or faust begins as a process of its own.
-_FORKED = frozenset({"feedback", "gateway", "jobs", "retrain_trigger", "rollout"})
+_FORKED = frozenset({"feedback", "gateway", "jobs", "query_watch", "retrain_trigger", "rollout"})
 _SECRETS = (OPERATOR_TOKEN_FILE, tokens.SECRET_FILE, "api_keys.pepper", "callback.key", "model_signing.key")
 
 

@@ -41,6 +41,7 @@ from services.gateway.mirroring import Mirror
 from services.gateway.permissions import Permissions
 from services.gateway.recording import Recording
 from services.gateway.spool import Spool
+from services.gateway.suspects import Suspects
 from slipway import limits_file
 from slipway.clock import SystemClock
 from slipway.identity.api_keys import ApiKey, mac_of, text_of
@@ -143,6 +144,7 @@ def pipeline(folder: Path, guards: Collection[str] = GUARDS) -> Predictions:
             catalog,
             recording,
             permissions=Permissions(builtin_policies(), catalog),
+            suspects=Suspects(),
             limits=limits,
             clock=clock,
         ),

@@ -39,6 +39,8 @@ from services.gateway.rpc import (
 from services.gateway.settings import Settings
 from services.gateway.spool import Spool
 from services.gateway.spool_parts import keep_records, open_spool
+from services.gateway.suspect_parts import add_suspects
+from services.gateway.suspects import Suspects
 from services.gateway.upkeep import Upkeep
 from services.gateway.version_parts import Versions, add_versions
 from services.gateway.web import add_routes
@@ -70,6 +72,7 @@ class _Known:
     keys: KeyBook
     permissions: Permissions
     limits: LimitParts
+    suspects: Suspects
     restored: int  # the directory's revision when nothing but the snapshot was known
 
 
@@ -131,13 +134,15 @@ def _restore(process: Process, settings: Settings, policies: Policies) -> _Known
         keys=keys,
         permissions=Permissions(policies, catalog),
         limits=add_limits(process, settings, clock=SystemClock()),
+        suspects=add_suspects(process, settings),
         restored=directory.changes.revision,
     )
 
 
 def _is_fresh(known: _Known, sync: KeySync) -> bool:
     """Whether everything has been told anew since the start."""
-    return known.catalog.is_caught_up and sync.is_synced and known.directory.changes.revision > known.restored
+    is_told = known.catalog.is_caught_up and known.suspects.caught_up.is_set() and sync.is_synced
+    return is_told and known.directory.changes.revision > known.restored
 
 
 def _follow(process: Process, settings: Settings, *, known: _Known) -> None:
@@ -222,8 +227,16 @@ def _predictions(
     clock, limits = SystemClock(), known.limits.limits
     cache = _cache(process, settings, clock)
     fallbacks = Fallbacks(versions.lanes, versions.upstream, clock=clock, cache=cache)
+    intake = Intake(
+        known.catalog,
+        recording,
+        permissions=known.permissions,
+        suspects=known.suspects,
+        limits=limits,
+        clock=clock,
+    )
     return Predictions(
-        Intake(known.catalog, recording, permissions=known.permissions, limits=limits, clock=clock),
+        intake,
         identity.public,
         answering=Answering(versions.lanes, fallbacks, cache=cache),
         recording=recording,

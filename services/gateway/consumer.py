@@ -1,4 +1,4 @@
-"""Follows the compacted topics `routes` and `model_specs`, whatever happens to Kafka meanwhile."""
+"""Follows `routes`, `model_specs` and `extraction_alarms`, whatever happens to Kafka meanwhile."""
 
 import asyncio
 import logging
@@ -8,10 +8,11 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 from services.gateway.catalog import Catalog
+from services.gateway.suspects import Suspects
 from slipway.changes import until
 from slipway.compacted import read_compacted
 from slipway.envelope import Event
-from slipway.topics import MODEL_SPECS, ROUTES
+from slipway.topics import EXTRACTION_ALARMS, MODEL_SPECS, ROUTES
 
 log = logging.getLogger(__name__)
 
@@ -46,10 +47,27 @@ class CatalogConsumer:
         await until(stop, wait)
 
     async def _follow(self, topic: str, apply: Callable[[Event], None], *, stop: asyncio.Event) -> None:
-        caught_up = self._caught_up[topic]
-        while not stop.is_set():
-            try:
-                await until(stop, lambda: read_compacted(self._bootstrap, topic, apply, stop, caught_up))
-            except (KafkaError, OSError) as error:
-                log.warning("%s cannot be read, keeping what is known: %r", topic, error)
-                await asyncio.sleep(_RETRY_S)
+        await _follow(self._bootstrap, topic, apply, stop=stop, caught_up=self._caught_up[topic])
+
+
+async def follow_suspects(bootstrap: str, suspects: Suspects, stop: asyncio.Event) -> None:
+    """Apply extraction alarms until `stop` is set."""
+    name = EXTRACTION_ALARMS.name
+    await _follow(bootstrap, name, suspects.apply, stop=stop, caught_up=suspects.caught_up)
+
+
+async def _follow(
+    bootstrap: str,
+    topic: str,
+    apply: Callable[[Event], None],
+    *,
+    stop: asyncio.Event,
+    caught_up: asyncio.Event,
+) -> None:
+    """Apply a compacted topic until `stop` is set; `caught_up` is set once it has been read to its end."""
+    while not stop.is_set():
+        try:
+            await until(stop, lambda: read_compacted(bootstrap, topic, apply, stop, caught_up))
+        except (KafkaError, OSError) as error:
+            log.warning("%s cannot be read, keeping what is known: %r", topic, error)
+            await asyncio.sleep(_RETRY_S)

@@ -16,6 +16,7 @@ from services.gateway.recording import Recording
 from services.gateway.records import Prediction
 from services.gateway.refusing import Refusing
 from services.gateway.stages import CHECK, ROUTE, Stages
+from services.gateway.suspects import Suspects
 from services.gateway.wire import InferCall
 from slipway.clock import Clock
 from slipway.errors import SlipwayError
@@ -25,6 +26,7 @@ from slipway.policy.engine import Decision
 
 _MODEL: Final = Refusing("model")
 _PERMISSION: Final = Refusing("permission")
+_EXTRACTION: Final = Refusing("extraction")
 _INPUT: Final = Refusing("input")
 _INPUT_SCORE: Final = Refusing("input_score")
 _ROUTE: Final = Refusing("route")
@@ -41,6 +43,7 @@ class _Entry:
     call: InferCall
     model: Model
     decision: Decision
+    suspicion: str
     reservation: Reservation
     start_s: float
 
@@ -54,11 +57,13 @@ class Intake:
         recording: Recording,
         *,
         permissions: Permissions,
+        suspects: Suspects,
         limits: Limits,
         clock: Clock,
     ) -> None:
         self._catalog = catalog
         self._permissions = permissions
+        self._suspects = suspects
         self._recording = recording
         self._limits = limits
         self._clock = clock
@@ -73,6 +78,8 @@ class Intake:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         with _PERMISSION:
             self._permissions.infer(caller, model)
+        with _EXTRACTION:
+            self._suspects.meet(caller, model.contract)
         with _INPUT:
             check_inputs(model.contract, call.tensors)
             check_outputs(model.contract, _of_version(call))
@@ -90,12 +97,15 @@ class Intake:
             model = self._catalog.find(call.model, tenant=caller.tenant)
         with _PERMISSION:
             decision = self._permissions.infer(caller, model)
+        with _EXTRACTION:
+            suspicion = self._suspects.meet(caller, model.contract)
         reservation = self._limits.reserve(caller, model.name, rows=call.rows)
         entry = _Entry(
             caller=caller,
             call=call,
             model=model,
             decision=decision,
+            suspicion=suspicion,
             reservation=reservation,
             start_s=start_s,
         )
@@ -157,6 +167,7 @@ class Intake:
             checked=checked,
             is_pinned=bool(call.version or call.arm),
             protocol=call.protocol,
+            suspicion=entry.suspicion,
         )
 
 

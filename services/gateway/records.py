@@ -11,7 +11,7 @@ from services.gateway.domain.batching import Columns
 from services.gateway.domain.checks import CheckedInput
 from services.gateway.domain.coding import encode as encode_bins
 from services.gateway.domain.contract import Contract
-from services.gateway.domain.defending import Defended, Guard
+from services.gateway.domain.defending import REVIEW, Defended, Guard, strongest
 from services.gateway.domain.routing import Arm
 from services.gateway.record_form import RecordForm
 from services.gateway.spool import pack
@@ -29,6 +29,7 @@ from slipway.v1.predictions_pb2 import (
 from slipway.v1.tensors_pb2 import Payload, Tensor
 
 SOURCE: Final = "gateway"
+EXTRACTION_SUSPECTED: Final = "extraction_suspected"
 _MAX_MESSAGE: Final = 1000
 _ID, _TIME = "(id)", "(time)"
 
@@ -57,6 +58,7 @@ class Prediction:
     cached: str = ""  # where the answer lay; empty when it was computed
     guard: Guard | None = None  # what watches over the version that was chosen; None: nothing
     defended: Defended | None = None  # what it found; None: it has not looked yet
+    suspicion: str = ""  # the caller seems to copy the model: what is done about it, flag or review
     is_recorded: bool = True  # false: answered without a record, which the spec allows
 
 
@@ -82,19 +84,27 @@ def served(prediction: Prediction, outputs: Columns, *, now_s: float, latency_s:
         form.feature_bins(encode_bins(form.coder, checked)),
     ]
     if prediction.defended is not None:
-        parts.append(_defence(prediction.defended, checked.flags))
-    elif checked.flags:
-        parts.append(PredictionServed(flags=checked.flags).SerializeToString())
+        parts.append(_defence(prediction.defended, checked.flags, suspicion=prediction.suspicion))
+    elif checked.flags or prediction.suspicion:
+        flags = _flags(checked.flags, suspicion=prediction.suspicion)
+        parts.append(PredictionServed(flags=flags, defence_action=prediction.suspicion).SerializeToString())
     return b"".join(parts)
 
 
-def _defence(found: Defended, flags: Sequence[str]) -> bytes:
+def _flags(found: Sequence[str], *, suspicion: str) -> Sequence[str]:
+    if not suspicion:
+        return found
+    added = (EXTRACTION_SUSPECTED, REVIEW) if suspicion == REVIEW else (EXTRACTION_SUSPECTED,)
+    return tuple(dict.fromkeys((*found, *added)))
+
+
+def _defence(found: Defended, flags: Sequence[str], *, suspicion: str) -> bytes:
     return PredictionServed(
-        flags=(*flags, *found.flags),
+        flags=_flags((*flags, *found.flags), suspicion=suspicion),
         input_scores=() if found.scores is None else found.scores.tolist(),
         confidences=() if found.confidences is None else found.confidences.tolist(),
         abstained=bytes(found.abstained),
-        defence_action=found.action,
+        defence_action=strongest(found.action, suspicion),
     ).SerializeToString()
 
 

@@ -97,6 +97,11 @@ COMMANDS: Final = {
         summary="Show limits and what is left of them; check a file of limits.",
         panel=_STREAMS,
     ),
+    "suspects": Command(
+        target="slipway.cli.suspects:app",
+        summary="List and clear callers who seem to copy a model.",
+        panel=_STREAMS,
+    ),
     "policy": Command(
         target="slipway.cli.policy:app",
         summary="Check, test, explain and show who may do what.",

@@ -26,6 +26,7 @@ SERVICES: Final = frozenset(
         "retraining",
         "rollout",
         "jobs",
+        "query_watch",
     }
 )
 # They stand in logs and records for the stack's own token and for the services themselves.

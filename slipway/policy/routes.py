@@ -15,7 +15,7 @@ from slipway.errors import InvalidInput
 
 ACTIONS: Final = (
     *("infer", "job", "feedback", "explain", "review", "read", "apply", "register", "train", "rollout"),
-    *("rollback", "approve", "keys", "limits", "audit", "policy", "internal"),
+    *("rollback", "approve", "keys", "limits", "audit", "suspects", "policy", "internal"),
 )
 
 
@@ -92,6 +92,9 @@ GRPC: Final[Mapping[str, Route]] = {
     **_of("read", By.MODEL, f"{_RETRAINING}/GetTrainingStatus"),
     **_of("explain", By.MODEL, "/slipway.v1.RetrainTriggerQueries/Explain"),
     **_of("read", By.MODEL, "/slipway.v1.FeedbackQueries/Summarize"),
+    **_of(
+        "suspects", By.MODEL, *(f"/slipway.v1.QueryWatch/{verb}" for verb in ("ListSuspects", "ClearSuspect"))
+    ),
     **_internal(("rollout",), f"{_DIRECTORY}/GetVersion"),
     **_internal(("gateway",), f"{_DIRECTORY}/WatchEndpoints"),
     **_internal(("gateway",), *(f"{_DESK}/{name}" for name in ("Find", "Cancel", "DeriveCallbackSecret"))),

@@ -24,6 +24,7 @@ SERVICES: Final = (
     "retrain_trigger",
     "retraining",
     "jobs",
+    "query_watch",
 )
 DRAIN_VARIABLE: Final = "SLIPWAY_DRAIN_S"
 DRAIN_S: Final = 35

@@ -19,6 +19,7 @@ SERVICE_ROLES: Final = (
     "retrain_trigger",
     "drift_detection",
     "jobs",
+    "query_watch",
 )
 ROLES: Final = (*SERVICE_ROLES, MLFLOW)
 _TIMEOUT_S: Final = 15.0

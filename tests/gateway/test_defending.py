@@ -29,6 +29,7 @@ RNG = np.random.default_rng(0)
 ROWS = RNG.normal(size=(400, 2)).astype(np.float32)
 PROBABILITIES = RNG.dirichlet((1, 1), size=200)
 HELD_OUT = HeldOut(answers=PROBABILITIES, truth=(RNG.random(200) < PROBABILITIES[:, 1]).astype(np.int64))
+SUSPECTED = records.EXTRACTION_SUSPECTED
 NO_TEXTS = np.empty((400, 0), dtype=object)
 
 
@@ -137,9 +138,21 @@ def test_outputs_that_the_version_cannot_give_are_refused() -> None:
         check_wanted(model(task="regression").guards["3"], "3", ("confidence",))
 
 
+def recorded(prediction: Prediction, folder: Path) -> PredictionServed:
+    packed = records.served(prediction, answer(0.9), now_s=1.0, latency_s=0.1)
+    spool = Spool(folder / "s", limit_bytes=1 << 20, segment_bytes=1 << 16)
+    spool.append_packed([packed])
+    [message], _ = spool.read()
+    record = envelope.decode(
+        message.topic, key=message.key.encode(), value=message.value, headers=message.headers
+    ).message
+    spool.close()
+    assert isinstance(record, PredictionServed)
+    return record
+
+
 def test_the_record_holds_scores_confidences_and_what_was_done(tmp_path: Path) -> None:
-    prediction = defended(model("density: {action: abstain}"), [60.0, 60.0])
-    record = decoded(records.served(prediction, answer(0.9), now_s=1.0, latency_s=0.1), tmp_path)
+    record = recorded(defended(model("density: {action: abstain}"), [60.0, 60.0]), tmp_path)
     assert record.input_scores[0] > 1
     assert len(record.confidences) == 1
     assert (record.abstained, record.defence_action, list(record.flags)) == (
@@ -147,6 +160,33 @@ def test_the_record_holds_scores_confidences_and_what_was_done(tmp_path: Path) -
         "abstain",
         ["unlike_training"],
     )
+
+
+@pytest.mark.parametrize(
+    ("defence", "suspicion", "action", "flags"),
+    [
+        ("density: {action: abstain}", "review", "abstain", ["unlike_training", SUSPECTED, "review"]),
+        ("density: {action: flag}", "review", "review", ["unlike_training", SUSPECTED, "review"]),
+        ("density: {action: review}", "flag", "review", ["unlike_training", "review", SUSPECTED]),
+        ("density: {action: none}", "flag", "flag", [SUSPECTED]),
+    ],
+)
+def test_a_suspect_with_a_strange_row_gets_the_stronger_action_and_both_flags(
+    defence: str, suspicion: str, action: str, flags: list[str], tmp_path: Path
+) -> None:
+    prediction = replace(defended(model(defence), [60.0, 60.0]), suspicion=suspicion)
+    record = recorded(prediction, tmp_path)
+    assert (record.defence_action, list(record.flags)) == (action, flags)
+
+
+@pytest.mark.parametrize(("suspicion", "flags"), [("flag", [SUSPECTED]), ("review", [SUSPECTED, "review"])])
+def test_a_suspect_is_recorded_where_nothing_watches_over_the_version(
+    suspicion: str, flags: list[str], tmp_path: Path
+) -> None:
+    prediction = replace(defended(model(profile=b""), [0.0, 0.0]), suspicion=suspicion)
+    record = recorded(prediction, tmp_path)
+    assert (record.defence_action, list(record.flags)) == (suspicion, flags)
+    assert parameters_of(prediction) == {}  # the caller is not told
 
 
 def test_a_scorer_that_raises_leaves_the_answer_and_says_so_where_the_spec_is_open() -> None:
@@ -268,7 +308,7 @@ def test_what_could_not_be_scored_is_counted_and_stands_in_the_record(tmp_path: 
         replace(guard, density=replace(guard.density, references=np.zeros((3, 9), np.float32))), prediction
     )
     defend_answer(it, prediction, answer(0.9))
-    record = decoded(records.served(prediction, answer(0.9), now_s=1.0, latency_s=0.1), tmp_path)
+    record = recorded(prediction, tmp_path)
     assert (list(record.flags), list(record.input_scores)) == (["unscored"], [])
     assert failed("m", "3") == failures + 1
 
@@ -276,15 +316,3 @@ def test_what_could_not_be_scored_is_counted_and_stands_in_the_record(tmp_path: 
 def failed(name: str, version: str) -> float:
     labels = {"model": name, "version": version}
     return REGISTRY.get_sample_value("slipway_gateway_defence_failures_total", labels) or 0.0
-
-
-def decoded(packed: bytes, folder: Path) -> PredictionServed:
-    """A record as its readers see it."""
-    spool = Spool(folder / "s", limit_bytes=1 << 20, segment_bytes=1 << 16)
-    spool.append_packed([packed])
-    [message], _ = spool.read()
-    spool.close()
-    key = message.key.encode()
-    event = envelope.decode(message.topic, key=key, value=message.value, headers=message.headers)
-    assert isinstance(event.message, PredictionServed)
-    return event.message

@@ -27,6 +27,7 @@ MATRIX = """
     keys         .      .   .       .        .        .     x
     limits       .      .   .       .        .        .     x
     audit        .      .   .       .        x        x     x
+    suspects     .      .   .       .        x        x     x
     policy       .      .   .       .        .        .     x
     internal     .      .   .       .        .        .     .
 """

@@ -22,7 +22,7 @@ NOT_CONFIDENT: Final = "not_confident"
 REVIEW: Final = "review"
 UNSCORED: Final = "unscored"  # what the spec wants to be known of this request is not
 NOTHING: Final = ""
-_STRENGTH: Final = {NOTHING: 0, "none": 0, "flag": 1, "review": 2, "abstain": 3}
+_STRENGTH: Final = {NOTHING: 0, "none": 0, "flag": 1, "review": 2, "abstain": 3}  # a refusal leaves no record
 _DRAWS: Final = 2.0**32
 
 
@@ -245,13 +245,18 @@ def _judge_confidence(guard: Guard, found: Defended) -> None:
         _act(found, wanted.action, doubtful)
 
 
+def strongest(one: str, other: str) -> str:
+    """Of two actions the one that does more."""
+    return max(one, other, key=lambda name: _STRENGTH[name])
+
+
 def _act(found: Defended, action: str, rows: NDArray[np.bool_]) -> None:
     if action == "review" and REVIEW not in found.flags:
         found.flags = (*found.flags, REVIEW)
     if action == "abstain":
         for row in np.flatnonzero(rows):
             found.abstained[row] = 1
-    found.action = max(found.action, action, key=lambda name: _STRENGTH[name])
+    found.action = strongest(found.action, action)
 
 
 def _sureness(defence: Defence, calibration: Calibration) -> Sureness:
