@@ -26,6 +26,7 @@ from services.gateway.answering import Answering
 from services.gateway.cache.answers import AnswerCache
 from services.gateway.cache.local import LocalTier
 from services.gateway.catalog import Catalog
+from services.gateway.channels import Channels, replica_credentials
 from services.gateway.directory import Directory
 from services.gateway.domain.routing import Arm
 from services.gateway.fallbacks import Fallbacks
@@ -152,10 +153,15 @@ def pipeline(folder: Path, guards: Collection[str] = GUARDS) -> Predictions:
         answering=answering,
         recording=recording,
         limits=limits,
-        mirror=Mirror(Directory(), spool, lanes=lanes, clock=clock, rng=Random(1)),
+        mirror=Mirror(Directory(), spool, lanes=lanes, channels=_channels(), clock=clock, rng=Random(1)),
         clock=clock,
         token_secret=b"t" * 32,
     )
+
+
+def _channels() -> Channels:
+    """To replicas, of which there are none."""
+    return Channels(replica_credentials(cert_file="", ca_file=""))
 
 
 def _input_profile(guards: Collection[str], rng: np.random.Generator) -> bytes:
