@@ -4,19 +4,23 @@ Source: MLflow documentation, "REST API", and "Artifact Stores / proxied artifac
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
 
 import orjson
 import requests
 
 from slipway.errors import Conflict, InvalidInput, NotFound, SlipwayError, Unavailable
+from slipway.secret_text import secret_text
 
 _CALL_DEADLINE_S: Final = (3.0, 30.0)  # to connect, then for each read
 _FILE_DEADLINE_S: Final = (3.0, 120.0)
 _MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 _PART_BYTES: Final = 1024 * 1024
 _PROXIED: Final = "mlflow-artifacts"
+_PASSWORD_FILE: Final = "password_file"
+USER: Final = "slipway"
 _ERRORS: Final[dict[str, type[SlipwayError]]] = {
     "RESOURCE_DOES_NOT_EXIST": NotFound,
     "NOT_FOUND": NotFound,
@@ -28,12 +32,25 @@ _ERRORS: Final[dict[str, type[SlipwayError]]] = {
 }
 
 
+def mlflow_url(address: str, *, password_file: Path) -> str:
+    """`SLIPWAY_MLFLOW_URL` of a server that asks for a password."""
+    return f"http://{USER}@{address}?" + urlencode({_PASSWORD_FILE: str(password_file)})
+
+
 class MlflowRest:
     """One tracking server with proxied artifacts."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.rstrip("/")
+        """Args: `url` is `http://HOST:PORT`, or `http://USER@HOST:PORT?password_file=PATH`.
+
+        Raises:
+            InvalidInput: It has another form.
+            NotFound: There is no password.
+        """
+        self._url, user, password_file = _parsed(url)
         self._session = requests.Session()
+        if user:
+            self._session.auth = (user, secret_text(Path(password_file)))
 
     def get(self, call: str, parameters: Mapping[str, str]) -> Any:
         """A reading call, e.g. `get("runs/get", {"run_id": ...})`.
@@ -125,3 +142,17 @@ def quoted(text: str) -> str:
 def pairs(texts: Mapping[str, str]) -> list[dict[str, str]]:
     """Tags or parameters as MLflow lists them."""
     return [{"key": key, "value": value} for key, value in texts.items()]
+
+
+def _parsed(url: str) -> tuple[str, str, str]:
+    """The server's bare address, the user, and where his password is; "" where it asks nobody."""
+    parts = urlsplit(url)
+    given = parse_qs(parts.query)
+    user, file = parts.username or "", given.get(_PASSWORD_FILE, [""])[-1]
+    if parts.password or given.keys() - {_PASSWORD_FILE} or bool(user) != bool(file):
+        # The value may hold a password: it is not repeated.
+        raise InvalidInput(
+            "SLIPWAY_MLFLOW_URL is neither http://HOST:PORT nor "
+            f"http://USER@HOST:PORT?{_PASSWORD_FILE}=PATH: a password stands in its file alone"
+        )
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="").geturl().rstrip("/"), user, file

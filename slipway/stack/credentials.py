@@ -16,6 +16,7 @@ RAY_TOKEN: Final = "ray.token"
 REDIS_PASSWORD: Final = "redis.password"
 REDIS_GATEWAY_PASSWORD: Final = "redis_gateway.password"
 CALLBACK_KEY: Final = "callback.key"
+MLFLOW_PASSWORD: Final = "mlflow.password"
 OPERATOR: Final = "operator"
 """Whoever runs the stack's commands: Kafka's administrator, and the certificate of the command line."""
 BROKER: Final = "kafka"
@@ -27,6 +28,7 @@ SHARED: Final = (
     REDIS_PASSWORD,
     REDIS_GATEWAY_PASSWORD,
     CALLBACK_KEY,
+    MLFLOW_PASSWORD,
     PRIVATE_FILE,
 )
 _SIZE_BYTES: Final = 32

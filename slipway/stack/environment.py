@@ -4,9 +4,10 @@ import os
 from collections.abc import Mapping
 from typing import Final
 
+from slipway.mlflow_rest import mlflow_url
 from slipway.ports import ports
 from slipway.stack.certificates import ca_path, certificate_path
-from slipway.stack.credentials import OPERATOR, password_file, read_secret
+from slipway.stack.credentials import MLFLOW_PASSWORD, OPERATOR, password_file, read_secret
 from slipway.stack.kafka_provision import kafka_url
 from slipway.stack.layout import Layout, find_layout
 from slipway.stack.ray_head import ray_client_environment
@@ -116,7 +117,9 @@ def _shared(layout: Layout, table: Mapping[str, int], *, party: str) -> dict[str
         "SLIPWAY_GATEWAY_TARGET": _public_target(layout, table),
         "SLIPWAY_GATEWAY_ADMIN_TARGET": neighbour("gateway_admin"),
         "SLIPWAY_KAFKA_BOOTSTRAP": kafka_url(layout, table, user=party),
-        "SLIPWAY_MLFLOW_URL": f"http://{LOOPBACK}:{table['mlflow']}",
+        "SLIPWAY_MLFLOW_URL": mlflow_url(
+            f"{LOOPBACK}:{table['mlflow']}", password_file=layout.secrets / MLFLOW_PASSWORD
+        ),
         "SLIPWAY_RAY_ADDRESS": f"{LOOPBACK}:{table['ray_gcs']}",
         "SLIPWAY_SECRETS_DIR": str(layout.secrets),
         "SLIPWAY_ACCESS_DIR": str(layout.access),

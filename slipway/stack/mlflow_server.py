@@ -1,10 +1,12 @@
 """MLflow's tracking server and registry, on PostgreSQL, with artifacts behind it."""
 
+import base64
 import sys
 from collections.abc import Mapping
 from typing import Final
 
-from slipway.stack.credentials import password_file, read_secret
+from slipway.mlflow_rest import USER
+from slipway.stack.credentials import MLFLOW_PASSWORD, password_file, read_secret
 from slipway.stack.layout import Layout
 from slipway.stack.part import Part
 from slipway.stack.readiness import LOOPBACK, http_ok
@@ -25,7 +27,7 @@ def mlflow_part(layout: Layout, ports: Mapping[str, int]) -> Part:
         name=NAME,
         command=_command(ports[NAME]),
         ports={NAME: ports[NAME]},
-        is_ready=lambda: http_ok(ports[NAME], _READY_PATH),
+        is_ready=lambda: http_ok(ports[NAME], _READY_PATH, authorization=_authorization(layout)),
         environment=_environment(layout, ports),
         directory=layout.home,
         needs=("postgres",),
@@ -36,7 +38,12 @@ def mlflow_part(layout: Layout, ports: Mapping[str, int]) -> Part:
 def _command(port: int) -> tuple[str, ...]:
     # `mlflow server` keeps a second Python process only to start this one: 250 MB for nothing.
     options = ("--host", LOOPBACK, "--port", str(port), "--workers", "1", "--log-level", "warning")
-    return (sys.executable, "-m", "uvicorn", *options, "mlflow.server.fastapi_app:app")
+    return (sys.executable, "-m", "uvicorn", *options, "--factory", "slipway.stack.mlflow_app:build")
+
+
+def _authorization(layout: Layout) -> str:
+    pair = f"{USER}:{read_secret(layout.secrets, MLFLOW_PASSWORD)}"
+    return "Basic " + base64.b64encode(pair.encode()).decode()
 
 
 def _environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, str]:
@@ -55,6 +62,7 @@ def _environment(layout: Layout, ports: Mapping[str, int]) -> dict[str, str]:
         "MLFLOW_SERVER_ALLOWED_HOSTS": "localhost,localhost:*,127.0.0.1,127.0.0.1:*",
         "MLFLOW_SQLALCHEMYSTORE_POOL_SIZE": "4",
         "MLFLOW_SQLALCHEMYSTORE_MAX_OVERFLOW": "4",
+        "SLIPWAY_MLFLOW_PASSWORD_FILE": str(layout.secrets / MLFLOW_PASSWORD),
         "DO_NOT_TRACK": "true",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "OMP_NUM_THREADS": "1",

@@ -18,20 +18,21 @@ async def tcp_open(port: int) -> bool:
     return True
 
 
-async def http_ok(port: int, path: str) -> bool:
-    """Whether a GET on a loopback port is answered with 200."""
+async def http_ok(port: int, path: str, *, authorization: str = "") -> bool:
+    """Whether a GET on a loopback port is answered with 200, to whoever shows this."""
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            return await _status_line(port, path)
+            return await _status_line(port, path, authorization)
     except (OSError, TimeoutError):
         return False
 
 
-async def _status_line(port: int, path: str) -> bool:
+async def _status_line(port: int, path: str, authorization: str) -> bool:
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
-        request = f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
+        request = f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n"
+        shown = f"Authorization: {authorization}\r\n" if authorization else ""
+        writer.write(f"{request}{shown}\r\n".encode())
         await writer.drain()
         version, _, rest = (await reader.readline()).decode("latin-1").partition(" ")
         return version.startswith("HTTP/") and rest.startswith("200")

@@ -15,7 +15,6 @@ import grpc.aio
 import numpy as np
 import psutil
 import pytest
-import requests
 from onnx import helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
@@ -25,6 +24,7 @@ from slipway.envelope import encode
 from slipway.errors import DeadlineExceeded, Unavailable
 from slipway.ids import new_id
 from slipway.kafka import Producer, producer
+from slipway.mlflow_rest import MlflowRest
 from slipway.models.provenance import check_version, sign_version
 from slipway.models.signing import PRIVATE_FILE, Maker, Signer, Trust
 from slipway.oip import open_inference_pb2 as oip
@@ -249,10 +249,9 @@ async def test_what_nobody_vouches_for_or_no_trial_passes_is_not_served_and_othe
 
 
 def _tamper(url: str, run_id: str) -> None:
-    api = f"{url}/api/2.0"
-    run = requests.get(f"{api}/mlflow/runs/get", params={"run_id": run_id}, timeout=10).json()
-    path = run["run"]["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
-    requests.put(f"{api}/mlflow-artifacts/artifacts/{path}/model.onnx", data=_onnx(flip=True), timeout=10)
+    mlflow = MlflowRest(url)
+    run = mlflow.get("runs/get", {"run_id": run_id})["run"]
+    mlflow.upload(f"{run['info']['artifact_uri']}/model.onnx", _onnx(flip=True))
 
 
 async def test_a_model_of_another_signature_fails_with_the_reason(place: Place) -> None:

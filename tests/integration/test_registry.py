@@ -4,10 +4,10 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
 
 from slipway.errors import InvalidInput, NotFound, Unavailable
 from slipway.ids import new_id
+from slipway.mlflow_rest import MlflowRest
 from slipway.registry import CANDIDATE, CHAMPION, Artifacts, RegisteredVersion, Registry
 from slipway.v1.tensors_pb2 import FeatureProfile, ReferenceProfile
 
@@ -85,12 +85,9 @@ def test_says_what_does_not_exist(registry: Registry, model: str) -> None:
 
 def test_refuses_an_artifact_that_was_changed(registry: Registry, url: str, model: str) -> None:
     made = _register(registry, model)
-    run = requests.get(f"{url}/api/2.0/mlflow/runs/get", params={"run_id": made.run_id}, timeout=10).json()
-    path = run["run"]["info"]["artifact_uri"].removeprefix("mlflow-artifacts:/")
-    tampered = requests.put(
-        f"{url}/api/2.0/mlflow-artifacts/artifacts/{path}/model.onnx", data=b"another model", timeout=10
-    )
-    assert tampered.ok
+    mlflow = MlflowRest(url)
+    run = mlflow.get("runs/get", {"run_id": made.run_id})["run"]
+    mlflow.upload(f"{run['info']['artifact_uri']}/model.onnx", b"another model")
     with pytest.raises(InvalidInput, match="changed after registration"):
         registry.load_onnx(made, digest=made.digest)
 

@@ -13,10 +13,11 @@ import psutil
 import pytest
 import requests
 
+from slipway.mlflow_rest import USER
 from slipway.ports import ports
 from slipway.rpc import operator_metadata
 from slipway.stack.certificates import ca_path, certificate_path
-from slipway.stack.credentials import RAY_TOKEN
+from slipway.stack.credentials import MLFLOW_PASSWORD, RAY_TOKEN
 from slipway.stack.environment import SERVICES, cli_environment
 from slipway.stack.layout import REPOSITORY, Layout, find_layout
 from slipway.stack.processes import find_ours
@@ -140,6 +141,14 @@ def test_ray_knows_nobody_without_its_token(layout: Layout, port: str, method: s
     assert told.pop(own, None) is not grpc.StatusCode.UNAUTHENTICATED
     assert set(told.values()) == {grpc.StatusCode.UNAUTHENTICATED}
     assert len(told) == 2
+
+
+def test_mlflow_asks_for_its_password(layout: Layout) -> None:
+    url = f"http://127.0.0.1:{ports()['mlflow']}"
+    for path in ("/", "/health", "/version", "/api/2.0/mlflow/experiments/search", "/graphql"):
+        assert requests.get(url + path, timeout=DEADLINE_S).status_code == 401
+    known = (USER, (layout.secrets / MLFLOW_PASSWORD).read_text().strip())
+    assert requests.get(f"{url}/version", auth=known, timeout=DEADLINE_S).status_code == 200
 
 
 def test_nobody_gives_rays_agent_a_program_to_run_without_its_token() -> None:
