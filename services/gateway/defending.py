@@ -18,6 +18,7 @@ from services.gateway.domain.defending import (
     UNSCORED,
     Defended,
     Guard,
+    judge_agreement,
     judge_answer,
     judge_input,
 )
@@ -135,17 +136,19 @@ def columns_of(prediction: Prediction) -> Mapping[str, tuple[TensorSpec, bytes]]
 
 
 def _judge_answer(guard: Guard, found: Defended, prediction: Prediction, columns: Columns) -> None:
-    if guard.sureness is None:
+    if guard.sureness is None and guard.agreement is None:
         return
     rows, width = prediction.checked.rows, len(guard.classes)
     if not width:
         values = np.frombuffer(columns[0], dtype="<f4")
         judge_answer(guard, found, labels=(), numbers=values, prediction_id=prediction.prediction_id)
         return
+    labels = [label.decode() for label in elements.split_all(columns[0])]
+    judge_agreement(guard, found, prediction.checked, labels=labels)
     judge_answer(
         guard,
         found,
-        labels=[label.decode() for label in elements.split_all(columns[0])],
+        labels=labels,
         numbers=np.frombuffer(columns[1], dtype="<f4").reshape(rows, width),
         prediction_id=prediction.prediction_id,
     )

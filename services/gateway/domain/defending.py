@@ -11,12 +11,16 @@ from numpy.typing import NDArray
 from services.gateway.domain.checks import CheckedInput
 from slipway.errors import InvalidInput
 from slipway.spec_defence import Defence
+from slipway.stats.agreement import AgreementModel, together
+from slipway.stats.agreement import score as score_answers
+from slipway.stats.columns import to_points
 from slipway.stats.confidence import Calibration
 from slipway.stats.conformal import aps_scores, lac_scores, limit
 from slipway.stats.density_score import DensityModel, at_rate, score
 from slipway.stats.temperature import apply_temperature
 
 UNLIKE_TRAINING: Final = "unlike_training"
+UNLIKE_NEIGHBOURS: Final = "unlike_neighbours"  # the answer
 NOT_CONFIDENT: Final = "not_confident"
 REVIEW: Final = "review"
 UNSCORED: Final = "unscored"  # what the spec wants to be known of this request is not
@@ -47,6 +51,7 @@ class Guard:
 
     Attributes:
         density: With the threshold of the spec's rate; None: rows are not scored.
+        agreement: With the same rate, which both share; None: answers are not compared.
         sureness: None: nobody knows how sure the version is.
         fault: Why something that the spec demands cannot be had; empty: nothing is missing.
     """
@@ -54,6 +59,7 @@ class Guard:
     defence: Defence
     classes: tuple[str, ...]
     density: DensityModel | None = None
+    agreement: AgreementModel | None = None
     sureness: Sureness | None = None
     fault: str = ""
 
@@ -69,7 +75,7 @@ class Defended:
     """What was found about one request, and what was done.
 
     Attributes:
-        scores: Per row; None: not scored.
+        scores: Per row, of the input and of the answer whichever is larger; None: not scored.
         confidences: Per row; None: not known.
         members: Per row and class whether it belongs to the prediction set; of a regressor low and high.
         abstained: Per row 1 where the answer is not to be relied on.
@@ -90,15 +96,20 @@ def guard_of(
     classes: tuple[str, ...],
     density: DensityModel | None,
     calibration: Calibration | None,
+    agreement: AgreementModel | None = None,
 ) -> Guard:
     """The guard of a version, by what its input profile has."""
     faults: list[str] = []
-    rated = None
+    rated, compared = None, None
+    if agreement is not None and len(agreement.counts) != len(classes):
+        agreement = None
+    if agreement is None and defence.demands_agreement:
+        faults.append("the version has no answers to compare with")
     if density is None and defence.demands_density:
         faults.append("the version has no input profile")
     if density is not None:
         try:
-            rated = at_rate(density, defence.density.false_positive_rate)
+            rated, compared = _rated(defence, density, agreement)
         except InvalidInput as error:
             faults += [str(error)] if defence.demands_density else []
     if calibration is None and defence.demands_calibration:
@@ -107,9 +118,19 @@ def guard_of(
         defence=defence,
         classes=classes,
         density=rated,
+        agreement=compared,
         sureness=None if calibration is None else _sureness(defence, calibration),
         fault="; ".join(faults),
     )
+
+
+def _rated(
+    defence: Defence, density: DensityModel, agreement: AgreementModel | None
+) -> tuple[DensityModel, AgreementModel | None]:
+    rate = defence.density.false_positive_rate
+    if agreement is None or defence.agreement.action == "none":
+        return at_rate(density, rate), None
+    return together(density, agreement, rate)
 
 
 def judge_input(guard: Guard, checked: CheckedInput) -> Defended:
@@ -141,6 +162,29 @@ def judge_input(guard: Guard, checked: CheckedInput) -> Defended:
         found.flags = (UNLIKE_TRAINING,)
         _act(found, action, suspicious)
     return found
+
+
+def judge_agreement(guard: Guard, found: Defended, checked: CheckedInput, *, labels: Sequence[str]) -> None:
+    """Compare the answers with those to the training rows around, and do what the spec says.
+
+    Args:
+        guard: Of the version that answered, which need not be the one that judged the input.
+        found: About the input.
+        checked: The rows.
+        labels: Classes that were answered.
+    Raises:
+        ValueError: The profile does not fit the rows, or the answer is none of the spec's.
+    """
+    if guard.density is None or guard.agreement is None:
+        return
+    texts = [checked.texts[name] for name in checked.texts]
+    points = to_points(guard.density.columns, checked.numbers, texts)
+    codes = np.array([guard.classes.index(label) for label in labels], dtype=np.int64)
+    strange = score_answers(guard.agreement, points, codes)
+    found.scores = strange if found.scores is None else np.maximum(found.scores, strange)
+    if strange.max() > 1:
+        found.flags = (*found.flags, UNLIKE_NEIGHBOURS)
+        _act(found, guard.defence.agreement.action, strange > 1)
 
 
 def judge_answer(

@@ -11,17 +11,19 @@ from services.gateway.domain.contract import Contract, contract_of
 from services.gateway.domain.defending import (
     NOT_CONFIDENT,
     REVIEW,
+    UNLIKE_NEIGHBOURS,
     UNLIKE_TRAINING,
     Defended,
     Guard,
     draws_of,
     guard_of,
+    judge_agreement,
     judge_answer,
     judge_input,
 )
 from slipway.errors import InvalidInput
 from slipway.spec import parse
-from slipway.stats import density
+from slipway.stats import agreement_fit, density
 from slipway.stats.confidence import Calibration, calibrate_classes, calibrate_numbers
 
 RNG = np.random.default_rng(0)
@@ -32,6 +34,7 @@ TRUTH = np.array([RNG.choice(3, p=p) for p in PROBABILITIES])
 CALIBRATION = calibrate_classes(PROBABILITIES, TRUTH)
 FAR = [50.0, 50.0]
 NEAR = [0.0, 0.0]
+AT_HOME = [1.0, 0.0]  # in the midst of those that are answered "1"
 
 
 def contract(defence: str = "", *, task: str = "multiclass") -> Contract:
@@ -126,6 +129,51 @@ def test_categories_are_scored_in_the_order_of_the_spec() -> None:
         assert found.scores is not None
         scores.append(found.scores[0])
     assert scores[1] > 1 > scores[0]
+
+
+def compared(defence: str = "", *, classes: int = 3) -> Guard:
+    """A version that answers by the sign of the first feature."""
+    codes = (TRAINING[:, 0] > 0).astype(np.int64)
+    rows = density.apart(len(TRAINING), false_positive_rate=0.05)
+    answers = agreement_fit.fit(MODEL, TRAINING, codes=codes, classes=classes, rows=rows)
+    it = contract(defence)
+    return guard_of(it.defence, classes=it.classes, density=MODEL, calibration=None, agreement=answers)
+
+
+@pytest.mark.parametrize(
+    ("action", "flags", "abstained"),
+    [
+        ("flag", (UNLIKE_NEIGHBOURS,), b"\0\0"),
+        ("review", (UNLIKE_NEIGHBOURS, REVIEW), b"\0\0"),
+        ("abstain", (UNLIKE_NEIGHBOURS,), b"\0\1"),
+        ("none", (), b"\0\0"),
+    ],
+)
+def test_an_answer_at_odds_with_those_around_leads_to_what_the_spec_says(
+    action: str, flags: tuple[str, ...], abstained: bytes
+) -> None:
+    it = compared(f"density: {{false_positive_rate: 0.05}}, agreement: {{action: {action}}}")
+    rows = checked(AT_HOME, AT_HOME)
+    found = judge_input(it, rows)
+    judge_agreement(it, found, rows, labels=["1", "0"])
+    assert found.scores is not None
+    assert (found.flags, bytes(found.abstained)) == (flags, abstained)
+    assert bool(found.scores[1] > 1) is (action != "none")
+
+
+def test_a_stand_in_is_judged_by_its_own_profile() -> None:
+    rows, found = checked(AT_HOME), Defended(abstained=bytearray(1))
+    judge_agreement(compared(), found, rows, labels=["1"])
+    assert found.scores is not None
+    with pytest.raises(ValueError, match="not in tuple"):
+        judge_agreement(compared(), found, rows, labels=["9"])
+
+
+def test_answers_of_other_classes_are_as_none_and_a_fault_where_they_are_demanded() -> None:
+    assert compared(classes=2).agreement is None
+    assert (
+        compared("agreement: {action: flag}", classes=2).fault == "the version has no answers to compare with"
+    )
 
 
 def test_what_a_spec_demands_and_a_version_lacks_is_a_fault() -> None:
