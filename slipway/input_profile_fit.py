@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 from slipway.errors import InvalidInput
 from slipway.input_profiles import InputProfile, to_bytes
 from slipway.spec import Spec
-from slipway.stats import density
+from slipway.stats import agreement_fit, density
+from slipway.stats.agreement import AgreementModel
 from slipway.stats.confidence import Calibration, calibrate_classes, calibrate_numbers
+from slipway.stats.density import DensityModel, apart
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,12 @@ class HeldOut:
 
 
 def fit_input_profile(
-    spec: Spec, numbers: NDArray[Any], texts: NDArray[Any], *, held_out: HeldOut | None
+    spec: Spec,
+    numbers: NDArray[Any],
+    texts: NDArray[Any],
+    *,
+    held_out: HeldOut | None,
+    answers: NDArray[Any] | None = None,
 ) -> bytes:
     """The serialized profile; empty where there is nothing to say.
 
@@ -39,16 +46,19 @@ def fit_input_profile(
         numbers: Training rows, numeric features in the order of the spec, shape (rows, numeric features).
         texts: Categorical features, shape (rows, categorical features).
         held_out: None where there are none.
+        answers: Classes by which the version answers the training rows; None: of a regressor, or not known.
     Raises:
         InvalidInput: The spec demands what these rows cannot give.
     """
     model = _density(spec, numbers, texts)
+    agreement = None if model is None else _agreement(spec, numbers, texts, density=model, answers=answers)
     calibration = _calibration(spec, held_out)
     if model is None and calibration is None:
         return b""
     by_type = sorted(spec.features, key=lambda feature: feature.type != "numeric")
     names = tuple(feature.name for feature in by_type)
-    return to_bytes(InputProfile(features=names, density=model, calibration=calibration))
+    profile = InputProfile(features=names, density=model, agreement=agreement, calibration=calibration)
+    return to_bytes(profile)
 
 
 def _density(spec: Spec, numbers: NDArray[Any], texts: NDArray[Any]) -> density.DensityModel | None:
@@ -60,6 +70,27 @@ def _density(spec: Spec, numbers: NDArray[Any], texts: NDArray[Any]) -> density.
             raise InvalidInput(f"the spec has `defence.density`: {error}") from error
         log.info("the version will have no input score: %s", error)
         return None
+
+
+def _agreement(
+    spec: Spec,
+    numbers: NDArray[Any],
+    texts: NDArray[Any],
+    *,
+    density: DensityModel,
+    answers: NDArray[Any] | None,
+) -> AgreementModel | None:
+    if answers is None or not spec.is_classifier:
+        return None
+    place = {label: code for code, label in enumerate(spec.label.classes)}
+    return agreement_fit.fit(
+        density,
+        numbers,
+        texts=list(texts.T),
+        codes=np.array([place[str(label)] for label in answers], dtype=np.int64),
+        classes=len(place),
+        rows=apart(len(numbers), false_positive_rate=spec.defence.density.false_positive_rate),
+    )
 
 
 def _calibration(spec: Spec, held_out: HeldOut | None) -> Calibration | None:

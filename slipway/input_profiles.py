@@ -9,12 +9,13 @@ from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 
 from slipway.errors import InvalidInput
+from slipway.stats.agreement import AgreementModel, decoded, encoded, model_of
 from slipway.stats.columns import Columns
 from slipway.stats.confidence import Calibration
 from slipway.stats.density_score import DensityModel
 from slipway.v1 import defence_pb2
 
-MAX_BYTES: Final = 256 * 1024
+MAX_BYTES: Final = 320 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,7 @@ class InputProfile:
     features: tuple[str, ...]  # numeric ones, then categorical ones
     density: DensityModel | None = None
     calibration: Calibration | None = None
+    agreement: AgreementModel | None = None  # never without density
 
 
 def to_bytes(profile: InputProfile) -> bytes:
@@ -37,6 +39,8 @@ def to_bytes(profile: InputProfile) -> bytes:
         message.density.CopyFrom(_density_message(profile.density))
     if profile.calibration is not None:
         message.calibration.CopyFrom(_calibration_message(profile.calibration))
+    if profile.agreement is not None:
+        message.agreement.CopyFrom(_agreement_message(profile.agreement))
     data = message.SerializeToString(deterministic=True)
     if len(data) > MAX_BYTES:
         raise InvalidInput(
@@ -64,9 +68,11 @@ def from_message(message: defence_pb2.InputProfile) -> InputProfile:
         InvalidInput: They do not.
     """
     try:
+        density = _density(message.density) if message.HasField("density") else None
         return InputProfile(
             features=tuple(message.features),
-            density=_density(message.density) if message.HasField("density") else None,
+            density=density,
+            agreement=_agreement(message.agreement, density) if message.HasField("agreement") else None,
             calibration=_calibration(message.calibration) if message.HasField("calibration") else None,
         )
     except ValueError as error:
@@ -135,6 +141,31 @@ def _columns(message: defence_pb2.DensityProfile) -> Columns:
         surprises=tuple(tables),
         unseen=tuple(entry.unseen_nats for entry in message.categories),
         absent=absent,
+    )
+
+
+def _agreement_message(model: AgreementModel) -> defence_pb2.AgreementProfile:
+    return defence_pb2.AgreementProfile(
+        low=_bytes(model.low, "<f4"),
+        weights=_bytes(model.weights, "<f4"),
+        references=encoded(model.references).tobytes(),
+        counts=model.counts.tolist(),
+        calibration=_bytes(model.calibration, "<f4"),
+    )
+
+
+def _agreement(message: defence_pb2.AgreementProfile, density: DensityModel | None) -> AgreementModel:
+    if density is None:
+        raise ValueError("answers are compared in columns that are not there")
+    columns, counts = len(density.columns.center), np.array(message.counts, dtype=np.int64)
+    if not counts.any():
+        raise ValueError("no class has a reference")
+    return model_of(
+        low=_array(message.low, "<f4").reshape(columns),
+        weights=_array(message.weights, "<f4").reshape(columns),
+        references=decoded(_array(message.references, "u1").reshape(int(counts.sum()), columns)),
+        counts=counts,
+        calibration=_array(message.calibration, "<f4").reshape(len(density.calibration)),
     )
 
 

@@ -22,6 +22,12 @@ class Density(Section):
     action: InputAction = "flag"
 
 
+class Agreement(Section):
+    """Answers at odds with those to the training rows around the input; the rate is that of the density."""
+
+    action: AnswerAction = "flag"
+
+
 class Confidence(Section):
     """Answers that the version is not sure of."""
 
@@ -42,6 +48,7 @@ class Defence(Section):
     """What is watched, what follows, and what follows where watching fails."""
 
     density: Density = Density()
+    agreement: Agreement = Agreement()
     confidence: Confidence = Confidence()
     extraction: Extraction = Extraction()
     on_error: Literal["open", "closed"] = "open"  # answer and say so, or refuse
@@ -49,7 +56,13 @@ class Defence(Section):
     @property
     def demands_density(self) -> bool:
         """Whether a version must bring an input profile: the spec says so in its own words."""
-        return "density" in self.model_fields_set and self.density.action != "none"
+        says_so = "density" in self.model_fields_set and self.density.action != "none"
+        return says_so or self.demands_agreement
+
+    @property
+    def demands_agreement(self) -> bool:
+        """Whether a version must bring its answers to training rows."""
+        return "agreement" in self.model_fields_set and self.agreement.action != "none"
 
     @property
     def demands_calibration(self) -> bool:
@@ -65,6 +78,8 @@ def defence_inconsistencies(
     if defence.demands_density and features > MAX_FEATURES:
         what = f"{features} features cannot be compared with training rows; at most {MAX_FEATURES}"
         yield ("defence", "density"), what
+    if not classes and "agreement" in defence.model_fields_set:
+        yield ("defence", "agreement"), "a regressor's answers are no classes that could be compared"
     for key in ("abstain_below", "when_set_larger_than", "method"):
         if not classes and key in confidence.model_fields_set:
             yield ("defence", "confidence", key), "a regressor answers with an interval, not with classes"

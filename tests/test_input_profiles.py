@@ -7,8 +7,11 @@ from slipway.errors import InvalidInput
 from slipway.input_profile_fit import HeldOut, fit_input_profile
 from slipway.input_profiles import MAX_BYTES, InputProfile, from_bytes, to_bytes
 from slipway.spec import Spec, parse
-from slipway.stats import density
+from slipway.stats import agreement_fit, density
+from slipway.stats.agreement import raw_scores
+from slipway.stats.columns import to_points
 from slipway.stats.confidence import calibrate_classes
+from slipway.stats.density import apart
 from slipway.v1 import defence_pb2
 
 RNG = np.random.default_rng(0)
@@ -47,6 +50,47 @@ def test_scores_are_the_same_after_the_way_there_and_back() -> None:
     np.testing.assert_allclose(back.calibration.lac, WHOLE.calibration.lac, rtol=1e-6)  # type: ignore[union-attr]
 
 
+def test_agreement_is_the_same_after_the_way_there_and_back() -> None:
+    answers = np.where(NUMBERS[:, 0] > 0, "1", "0")
+    back = from_bytes(fit_input_profile(spec(), NUMBERS, texts(), held_out=None, answers=answers))
+    assert back.agreement is not None
+    assert back.density is not None
+    rows = apart(300, false_positive_rate=0.01)
+    codes = (NUMBERS[:, 0] > 0).astype(np.int64)
+    made = agreement_fit.fit(back.density, NUMBERS, texts=[COLOURS], codes=codes, classes=2, rows=rows)
+    points = to_points(back.density.columns, NUMBERS, [COLOURS])
+    np.testing.assert_allclose(
+        raw_scores(back.agreement, points, codes), raw_scores(made, points, codes), rtol=1e-4
+    )
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"low": b"1234"}, "reshape"),
+        ({"references": b"1"}, "reshape"),
+        ({"calibration": b"1234"}, "reshape"),
+        ({"counts": []}, "no class has a reference"),
+    ],
+)
+def test_answers_that_do_not_fit_the_density_are_refused(fields: dict[str, object], said: str) -> None:
+    answers = np.where(NUMBERS[:, 0] > 0, "1", "0")
+    data = fit_input_profile(spec(), NUMBERS, texts(), held_out=None, answers=answers)
+    message = defence_pb2.InputProfile.FromString(data)
+    for name, value in fields.items():
+        message.agreement.ClearField(name)  # type: ignore[arg-type]
+        if value:
+            setattr(message.agreement, name, value)
+    with pytest.raises(InvalidInput, match=said):
+        from_bytes(message.SerializeToString())
+
+
+def test_answers_without_a_density_are_refused() -> None:
+    message = defence_pb2.InputProfile(agreement=defence_pb2.AgreementProfile(counts=[1]))
+    with pytest.raises(InvalidInput, match="columns that are not there"):
+        from_bytes(message.SerializeToString())
+
+
 def test_a_profile_may_have_parts_only() -> None:
     back = from_bytes(to_bytes(InputProfile(features=("a",))))
     assert (back.features, back.density, back.calibration) == (("a",), None, None)
@@ -54,7 +98,11 @@ def test_a_profile_may_have_parts_only() -> None:
 
 def test_the_widest_profile_is_small_enough() -> None:
     wide = RNG.normal(size=(1500, 1000)).astype(np.float32)
-    data = to_bytes(InputProfile(features=tuple(f"f{i}" for i in range(1000)), density=density.fit(wide)))
+    apart_rows, model = apart(1500, false_positive_rate=0.01), density.fit(wide)
+    codes = RNG.integers(0, 2, 1500)
+    answers = agreement_fit.fit(model, wide, codes=codes, classes=2, rows=apart_rows)
+    names = tuple(f"f{i}" for i in range(1000))
+    data = to_bytes(InputProfile(features=names, density=model, agreement=answers))
     assert len(data) <= MAX_BYTES
 
 

@@ -25,6 +25,8 @@ def test_only_what_the_spec_says_itself_is_demanded() -> None:
     ).defence.demands_density
     assert spec("density: {action: flag}").defence.demands_density
     assert not spec("density: {action: none}").defence.demands_density
+    assert spec("agreement: {action: review}").defence.demands_density
+    assert not spec("agreement: {action: none}").defence.demands_agreement
     assert spec("confidence: {coverage: 0.8}").defence.demands_calibration
 
 
@@ -33,6 +35,7 @@ def test_only_what_the_spec_says_itself_is_demanded() -> None:
     [
         ("density: {action: explode}", r"line 5: defence.density.action"),
         ("density: {false_positive_rate: 0.00001}", r"line 5: defence.density.false_positive_rate"),
+        ("agreement: {action: refuse}", r"line 5: defence.agreement.action"),
         ("squeezing: {bits: 4}", r"line 5: defence.squeezing: unknown key"),
         (
             "confidence: {when_set_larger_than: 2}",
@@ -50,6 +53,11 @@ def test_what_cannot_be_enforced_is_refused_with_line_and_key(defence: str, said
 def test_a_regressor_has_no_classes_to_be_sure_of(key: str) -> None:
     with pytest.raises(InvalidInput, match="a regressor answers with an interval"):
         spec(f"confidence: {{{key}}}", task="regression")
+
+
+def test_a_regressor_has_no_answers_to_compare() -> None:
+    with pytest.raises(InvalidInput, match="no classes that could be compared"):
+        spec("agreement: {action: flag}", task="regression")
 
 
 def test_more_features_than_can_be_compared_are_refused() -> None:

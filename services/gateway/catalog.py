@@ -179,6 +179,7 @@ def _guard(contract: Contract, arm: ArmMessage) -> Guard:
         classes=contract.classes,
         density=profile.density if profile else None,
         calibration=profile.calibration if profile else None,
+        agreement=profile.agreement if profile else None,
     )
     return replace(guard, fault=fault) if fault else guard
 

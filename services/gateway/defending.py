@@ -17,12 +17,11 @@ from services.gateway.domain.batching import Columns
 from services.gateway.domain.defending import (
     NOTHING,
     UNSCORED,
-    Answered,
     Defended,
     Guard,
-    judge_answers,
     judge_inputs,
 )
+from services.gateway.domain.defending_answers import Answered, judge_answers
 from services.gateway.records import Prediction
 from slipway.errors import Unavailable
 
@@ -94,7 +93,7 @@ def defend_answer(model: Model, prediction: Prediction, columns: Columns) -> Non
     found = prediction.defended
     if guard is None or found is None:
         return
-    if found.members is None:
+    if not found.is_judged:
         try:
             _judge(guard, [prediction], [columns])
         except _FAULTS as error:
@@ -123,7 +122,7 @@ def _alone(guard: Guard, due: Sequence[Prediction], error: Exception) -> None:
 
 
 def _judge(guard: Guard, predictions: Sequence[Prediction], answers: Sequence[Columns]) -> None:
-    if guard.sureness is None:
+    if guard.sureness is None and guard.agreement is None:
         return
     answered = [_answered(guard, it, columns) for it, columns in zip(predictions, answers, strict=True)]
     judge_answers(guard, [it.defended for it in predictions if it.defended is not None], answered)
@@ -133,6 +132,7 @@ def _answered(guard: Guard, prediction: Prediction, columns: Columns) -> Answere
     width = len(guard.classes)
     numbers = np.frombuffer(columns[1 if width else 0], dtype="<f4")
     return Answered(
+        checked=prediction.checked,
         labels=[label.decode() for label in elements.split_all(columns[0])] if width else (),
         numbers=numbers.reshape(prediction.checked.rows, width) if width else numbers,
         prediction_id=prediction.prediction_id,

@@ -89,7 +89,9 @@ def refit_and_export(
         parity=parity,
         profiles=_profiles(_frame(data, spec, rows=rows), spec),
         predicted_counts=tuple(int(np.sum(labels == name)) for name in spec.label.classes),
-        input_profile=fit_input_profile(spec, data.numbers[rows], data.texts[rows], held_out=held_out),
+        input_profile=fit_input_profile(
+            *(spec, data.numbers[rows], data.texts[rows]), held_out=held_out, answers=labels
+        ),
     )
 
 

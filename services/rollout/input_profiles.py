@@ -26,6 +26,8 @@ def lacks(spec: Spec, input_profile: bytes) -> str:
             if profile.density is None:
                 return f"has no input profile, and the spec has `defence.density`{_HOW}"
             threshold_of(profile.density.calibration, defence.density.false_positive_rate)
+            if defence.demands_agreement and profile.agreement is None:
+                return f"has no answers to compare with, and the spec has `defence.agreement`{_HOW}"
     except InvalidInput as error:
         return f"cannot be defended as its spec demands: {error}{_HOW}"
     if defence.demands_calibration and profile.calibration is None:

@@ -79,7 +79,9 @@ def examine(
     answers = _answers(model, columns, rows=len(sample))
     metrics = _score(spec, answers, sample=sample, target=target)
     tested = None if held_out is None else _held_out(spec, model, held_out, target=target)
-    input_profile = fit_input_profile(spec, *_matrices(spec, columns), held_out=tested)
+    input_profile = fit_input_profile(
+        spec, *_matrices(spec, columns), held_out=tested, answers=answers.get("label")
+    )
     manifest = {
         **_origin(spec, onnx, sample=sample, input_profile=input_profile),
         **{"scores_on_sample": metrics, **about},

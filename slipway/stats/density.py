@@ -33,7 +33,7 @@ from slipway.stats.density_score import (
 )
 
 Floats = NDArray[np.float32]
-__all__ = ["DensityModel", "at_rate", "fit", "score"]
+__all__ = ["DensityModel", "apart", "at_rate", "fit", "score"]
 
 MAX_COLUMNS: Final = 1024
 MAX_ROWS: Final = 20_000  # drawn from more: what is beyond moves no threshold
@@ -66,6 +66,14 @@ class _Part:
         return len(self.numbers)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """Which rows are learned from, and which only set thresholds."""
+
+    learned: NDArray[np.intp]
+    held_out: NDArray[np.intp]
+
+
 def fit(
     numbers: NDArray[Any], *, texts: Texts = (), false_positive_rate: float = 0.01, seed: int = 0
 ) -> DensityModel:
@@ -81,17 +89,31 @@ def fit(
     """
     part = _checked(numbers, texts)
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(part))[:MAX_ROWS]
+    rows = _drawn_apart(len(part), rng, false_positive_rate=false_positive_rate)
+    held_out = part.take(rows.held_out)
+    model = _chosen(part.take(rows.learned), rng)
+    calibration = np.sort(raw_scores(model, _points(model, held_out)))
+    return replace(model, calibration=calibration, threshold=threshold_of(calibration, false_positive_rate))
+
+
+def apart(rows: int, *, false_positive_rate: float, seed: int = 0) -> Apart:
+    """How `fit` parts so many rows, for what is fitted and calibrated beside it.
+
+    Raises:
+        InvalidInput: Too few rows for the rate.
+    """
+    return _drawn_apart(rows, np.random.default_rng(seed), false_positive_rate=false_positive_rate)
+
+
+def _drawn_apart(count: int, rng: np.random.Generator, *, false_positive_rate: float) -> Apart:
+    order = rng.permutation(count)[:MAX_ROWS]
     held = max(rows_needed(false_positive_rate), int(len(order) * _CALIBRATION_SHARE))
     if held > len(order) - MIN_ROWS:
         raise InvalidInput(
             f"input score: {len(order)} rows are too few for a false-positive rate of "
             f"{false_positive_rate:g}, which takes {rows_needed(false_positive_rate) + MIN_ROWS}"
         )
-    held_out = part.take(order[:held][:MAX_CALIBRATION])
-    model = _chosen(part.take(order[held:]), rng)
-    calibration = np.sort(raw_scores(model, _points(model, held_out)))
-    return replace(model, calibration=calibration, threshold=threshold_of(calibration, false_positive_rate))
+    return Apart(held_out=order[:held][:MAX_CALIBRATION], learned=order[held:])
 
 
 def _checked(numbers: NDArray[Any], texts: Texts) -> _Part:

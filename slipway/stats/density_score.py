@@ -19,7 +19,7 @@ Detector = Literal["mahalanobis", "neighbours", "both"]
 
 MAX_REFERENCES: Final = 512
 MAX_CALIBRATION: Final = 4096  # scores kept: the smallest rate that they can show is one in 4097
-MAX_NUMBERS: Final = 28_000  # in the reference rows, and in the projection: a profile stays below 256 KiB
+MAX_NUMBERS: Final = 28_000  # in the reference rows, and in the projection: a profile stays below 320 KiB
 LEAST_SCALE: Final = 1e-6  # of distances between whitened points: where all rows are alike
 NEIGHBOURS: Final = 3  # the third nearest: one near reference row may be chance
 

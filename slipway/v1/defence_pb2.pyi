@@ -7,14 +7,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class InputProfile(_message.Message):
-    __slots__ = ("density", "calibration", "features")
+    __slots__ = ("density", "calibration", "features", "agreement")
     DENSITY_FIELD_NUMBER: _ClassVar[int]
     CALIBRATION_FIELD_NUMBER: _ClassVar[int]
     FEATURES_FIELD_NUMBER: _ClassVar[int]
+    AGREEMENT_FIELD_NUMBER: _ClassVar[int]
     density: DensityProfile
     calibration: CalibrationProfile
     features: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, density: _Optional[_Union[DensityProfile, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationProfile, _Mapping]] = ..., features: _Optional[_Iterable[str]] = ...) -> None: ...
+    agreement: AgreementProfile
+    def __init__(self, density: _Optional[_Union[DensityProfile, _Mapping]] = ..., calibration: _Optional[_Union[CalibrationProfile, _Mapping]] = ..., features: _Optional[_Iterable[str]] = ..., agreement: _Optional[_Union[AgreementProfile, _Mapping]] = ...) -> None: ...
 
 class DensityProfile(_message.Message):
     __slots__ = ("columns", "kept", "bend", "center", "scale", "absent", "categories", "projection", "variances", "rest_precision", "references", "detector", "middle_scale", "neighbour_scale", "calibration")
@@ -49,6 +51,20 @@ class DensityProfile(_message.Message):
     neighbour_scale: float
     calibration: bytes
     def __init__(self, columns: _Optional[int] = ..., kept: _Optional[int] = ..., bend: _Optional[bytes] = ..., center: _Optional[bytes] = ..., scale: _Optional[bytes] = ..., absent: _Optional[bytes] = ..., categories: _Optional[_Iterable[_Union[CategorySurprise, _Mapping]]] = ..., projection: _Optional[bytes] = ..., variances: _Optional[bytes] = ..., rest_precision: _Optional[float] = ..., references: _Optional[bytes] = ..., detector: _Optional[str] = ..., middle_scale: _Optional[float] = ..., neighbour_scale: _Optional[float] = ..., calibration: _Optional[bytes] = ...) -> None: ...
+
+class AgreementProfile(_message.Message):
+    __slots__ = ("low", "weights", "references", "counts", "calibration")
+    LOW_FIELD_NUMBER: _ClassVar[int]
+    WEIGHTS_FIELD_NUMBER: _ClassVar[int]
+    REFERENCES_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    CALIBRATION_FIELD_NUMBER: _ClassVar[int]
+    low: bytes
+    weights: bytes
+    references: bytes
+    counts: _containers.RepeatedScalarFieldContainer[int]
+    calibration: bytes
+    def __init__(self, low: _Optional[bytes] = ..., weights: _Optional[bytes] = ..., references: _Optional[bytes] = ..., counts: _Optional[_Iterable[int]] = ..., calibration: _Optional[bytes] = ...) -> None: ...
 
 class CategorySurprise(_message.Message):
     __slots__ = ("names", "nats", "unseen_nats")

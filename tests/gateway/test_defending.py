@@ -105,6 +105,16 @@ def test_several_rows_are_told_by_outputs_and_a_review_by_a_parameter() -> None:
     assert len(columns_of(prediction)["prediction_set"][1]) == 4
 
 
+def test_an_answer_at_odds_with_those_around_is_told_like_a_strange_input() -> None:
+    answers = np.where(ROWS[:, 0] > 0, "yes", "no")
+    profile = fit_input_profile(parse(text()), ROWS, NO_TEXTS, held_out=None, answers=answers)
+    it = model("agreement: {action: review}", profile=profile)
+    usual, flipped = (parameters_of(defended(it, [1.0, 0.0], yes=(p,))) for p in (0.9, 0.1))
+    assert float(usual["input_score"]) < 1 < float(flipped["input_score"])
+    assert "slipway_review" in flipped
+    assert "slipway_review" not in usual
+
+
 def test_a_version_without_profile_answers_as_ever() -> None:
     prediction = defended(model(profile=b""), [60.0, 60.0])
     assert prediction.defended is None

@@ -33,6 +33,13 @@ def test_what_a_spec_demands_must_be_there(density_only: bytes) -> None:
     assert lacks(spec("density: {action: flag}"), density_only) == ""
 
 
+def test_answers_to_compare_with_must_be_there_where_they_are_demanded(density_only: bytes) -> None:
+    wanted = spec("agreement: {action: review}")
+    assert "no answers to compare with" in lacks(wanted, density_only)
+    answers = np.where(ROWS[:, 0] > 0, "1", "0")
+    assert lacks(wanted, fit_input_profile(spec(), ROWS, NO_TEXTS, held_out=None, answers=answers)) == ""
+
+
 def test_too_few_rows_for_the_rate_are_a_lack(density_only: bytes) -> None:
     found = lacks(spec("density: {false_positive_rate: 0.001}"), density_only)
     assert "cannot show a false-positive rate of 0.001" in found

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any, Final
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +11,16 @@ from numpy.typing import NDArray
 from services.gateway.domain.checks import CheckedInput
 from slipway.errors import InvalidInput
 from slipway.spec_defence import Defence
+from slipway.stats.agreement import AgreementModel, together
 from slipway.stats.confidence import Calibration
-from slipway.stats.conformal import aps_scores, lac_scores, limit
+from slipway.stats.conformal import limit
 from slipway.stats.density_score import DensityModel, at_rate, score
-from slipway.stats.temperature import apply_temperature
 
 UNLIKE_TRAINING: Final = "unlike_training"
-NOT_CONFIDENT: Final = "not_confident"
 REVIEW: Final = "review"
 UNSCORED: Final = "unscored"  # what the spec wants to be known of this request is not
 NOTHING: Final = ""
 _STRENGTH: Final = {NOTHING: 0, "none": 0, "flag": 1, "review": 2, "abstain": 3}  # a refusal leaves no record
-_DRAWS: Final = 2.0**32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +45,7 @@ class Guard:
 
     Attributes:
         density: With the threshold of the spec's rate; None: rows are not scored.
+        agreement: With the same rate, which both share; None: answers are not compared.
         sureness: None: nobody knows how sure the version is.
         fault: Why something that the spec demands cannot be had; empty: nothing is missing.
     """
@@ -55,6 +53,7 @@ class Guard:
     defence: Defence
     classes: tuple[str, ...]
     density: DensityModel | None = None
+    agreement: AgreementModel | None = None
     sureness: Sureness | None = None
     fault: str = ""
 
@@ -75,10 +74,11 @@ class Defended:
     """What was found about one request, and what was done.
 
     Attributes:
-        scores: Per row; None: not scored.
+        scores: Per row, of the input and of the answer whichever is larger; None: not scored.
         confidences: Per row; None: not known.
         members: Per row and class whether it belongs to the prediction set; of a regressor low and high.
         abstained: Per row 1 where the answer is not to be relied on.
+        is_judged: Whether the answer has been looked at, not only the input.
         action: The strongest thing that was done.
     """
 
@@ -86,6 +86,7 @@ class Defended:
     confidences: NDArray[Any] | None = None
     members: NDArray[Any] | None = None
     abstained: bytearray
+    is_judged: bool = False
     action: str = NOTHING
     flags: tuple[str, ...] = ()
 
@@ -96,15 +97,20 @@ def guard_of(
     classes: tuple[str, ...],
     density: DensityModel | None,
     calibration: Calibration | None,
+    agreement: AgreementModel | None = None,
 ) -> Guard:
     """The guard of a version, by what its input profile has."""
     faults: list[str] = []
-    rated = None
+    rated, compared = None, None
+    if agreement is not None and len(agreement.counts) != len(classes):
+        agreement = None
+    if agreement is None and defence.demands_agreement:
+        faults.append("the version has no answers to compare with")
     if density is None and defence.demands_density:
         faults.append("the version has no input profile")
     if density is not None:
         try:
-            rated = at_rate(density, defence.density.false_positive_rate)
+            rated, compared = _rated(defence, density, agreement)
         except InvalidInput as error:
             faults += [str(error)] if defence.demands_density else []
     if calibration is None and defence.demands_calibration:
@@ -113,9 +119,19 @@ def guard_of(
         defence=defence,
         classes=classes,
         density=rated,
+        agreement=compared,
         sureness=None if calibration is None else _sureness(defence, calibration),
         fault="; ".join(faults),
     )
+
+
+def _rated(
+    defence: Defence, density: DensityModel, agreement: AgreementModel | None
+) -> tuple[DensityModel, AgreementModel | None]:
+    rate = defence.density.false_positive_rate
+    if agreement is None or defence.agreement.action == "none":
+        return at_rate(density, rate), None
+    return together(density, agreement, rate)
 
 
 def judge_input(guard: Guard, checked: CheckedInput) -> Defended:
@@ -137,14 +153,15 @@ def judge_inputs(guard: Guard, requests: Sequence[CheckedInput]) -> list[Defende
     if guard.density is None:
         return [Defended(abstained=bytearray(checked.rows)) for checked in requests]
     ends = list(accumulate((checked.rows for checked in requests), initial=0))
-    numbers, texts = _joined(requests)
+    numbers, texts = joined(requests)
     scores = score(guard.density, numbers, texts=texts)
     if np.isnan(scores).any():
         raise ValueError("a score is NaN")
     return [_judged(guard, scores[start:end]) for start, end in pairwise(ends)]
 
 
-def _joined(requests: Sequence[CheckedInput]) -> tuple[NDArray[Any], list[list[str]]]:
+def joined(requests: Sequence[CheckedInput]) -> tuple[NDArray[Any], list[list[str]]]:
+    """The rows of all below each other: numbers, and texts by feature."""
     first = requests[0]
     if len(requests) == 1:
         return first.numbers, list(first.texts.values())
@@ -166,83 +183,8 @@ def _judged(guard: Guard, scores: NDArray[Any]) -> Defended:
         )
     if action != "none":
         found.flags = (UNLIKE_TRAINING,)
-        _act(found, action, suspicious)
+        act(found, action, suspicious)
     return found
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """What a version answered to one request.
-
-    Attributes:
-        labels: Classes; empty for a regressor.
-        numbers: Probabilities, shape (rows, classes), or a regressor's numbers, shape (rows,).
-        prediction_id: Decides what APS leaves to chance, so that it can be found again.
-    """
-
-    labels: Sequence[str]
-    numbers: NDArray[Any]
-    prediction_id: str
-
-
-def judge_answer(guard: Guard, found: Defended, answered: Answered) -> None:
-    """Add how sure the version is of its answers, and do what the spec says.
-
-    Raises:
-        ValueError: The answer is none of the spec's.
-    """
-    judge_answers(guard, [found], [answered])
-
-
-def judge_answers(guard: Guard, founds: Sequence[Defended], answers: Sequence[Answered]) -> None:
-    """As `judge_answer`, for several requests in one go.
-
-    Raises:
-        ValueError: One of the answers is none of the spec's.
-    """
-    sureness = guard.sureness
-    if sureness is None:
-        return
-    ends = list(accumulate((len(answer.numbers) for answer in answers), initial=0))
-    numbers = np.concatenate([answer.numbers for answer in answers]).astype(np.float64)
-    if not guard.classes:
-        bounds = np.stack([numbers - sureness.interval, numbers + sureness.interval], axis=1)
-        for found, (start, end) in zip(founds, pairwise(ends), strict=True):
-            found.members = bounds[start:end]
-        return
-    softened = apply_temperature(numbers, sureness.temperature)
-    places = [guard.classes.index(label) for answer in answers for label in answer.labels]
-    confidences = softened[np.arange(len(places)), places]
-    if sureness.is_adaptive:
-        draws = [draws_of(answer.prediction_id, len(answer.numbers)) for answer in answers]
-        strangeness = aps_scores(softened, np.concatenate(draws))
-    else:
-        strangeness = lac_scores(softened)
-    members = strangeness <= sureness.class_limit
-    for found, (start, end) in zip(founds, pairwise(ends), strict=True):
-        found.confidences, found.members = confidences[start:end], members[start:end]
-        _judge_confidence(guard, found)
-
-
-def draws_of(prediction_id: str, rows: int) -> NDArray[np.float64]:
-    """What APS leaves to chance, by the prediction's id: uniform on [0, 1), and the same whenever asked."""
-    start = prediction_id.encode()
-    return np.array([crc32(start + b"/%d" % row) / _DRAWS for row in range(rows)])
-
-
-def _judge_confidence(guard: Guard, found: Defended) -> None:
-    wanted = guard.defence.confidence
-    if wanted.action == "none" or found.members is None or found.confidences is None:
-        return
-    doubtful = np.zeros(len(found.confidences), dtype=np.bool_)
-    if wanted.abstain_below is not None:
-        doubtful |= found.confidences < wanted.abstain_below
-    if wanted.when_set_larger_than is not None:
-        sizes = found.members.sum(axis=1)
-        doubtful |= (sizes > wanted.when_set_larger_than) | (sizes == 0)
-    if doubtful.any():
-        found.flags = (*found.flags, NOT_CONFIDENT)
-        _act(found, wanted.action, doubtful)
 
 
 def strongest(one: str, other: str) -> str:
@@ -250,7 +192,8 @@ def strongest(one: str, other: str) -> str:
     return max(one, other, key=lambda name: _STRENGTH[name])
 
 
-def _act(found: Defended, action: str, rows: NDArray[np.bool_]) -> None:
+def act(found: Defended, action: str, rows: NDArray[np.bool_]) -> None:
+    """Do what a spec says about rows that are doubtful."""
     if action == "review" and REVIEW not in found.flags:
         found.flags = (*found.flags, REVIEW)
     if action == "abstain":

@@ -9,23 +9,25 @@ import pytest
 from services.gateway.domain.checks import CheckedInput, InputTensor, check_inputs
 from services.gateway.domain.contract import Contract, contract_of
 from services.gateway.domain.defending import (
-    NOT_CONFIDENT,
     REVIEW,
     UNLIKE_TRAINING,
-    Answered,
     Defended,
     Guard,
-    draws_of,
     guard_of,
-    judge_answer,
-    judge_answers,
     judge_input,
     judge_inputs,
+)
+from services.gateway.domain.defending_answers import (
+    NOT_CONFIDENT,
+    UNLIKE_NEIGHBOURS,
+    Answered,
+    draws_of,
+    judge_answers,
 )
 from services.gateway.domain.elements import join
 from slipway.errors import InvalidInput
 from slipway.spec import parse
-from slipway.stats import density
+from slipway.stats import agreement_fit, density
 from slipway.stats.confidence import Calibration, calibrate_classes, calibrate_numbers
 
 RNG = np.random.default_rng(0)
@@ -36,6 +38,8 @@ TRUTH = np.array([RNG.choice(3, p=p) for p in PROBABILITIES])
 CALIBRATION = calibrate_classes(PROBABILITIES, TRUTH)
 FAR = [50.0, 50.0]
 NEAR = [0.0, 0.0]
+THIRDS = (1 / 3, 1 / 3, 1 / 3)
+AT_HOME = [1.0, 0.0]  # in the midst of those that are answered "1"
 
 
 def contract(defence: str = "", *, task: str = "multiclass") -> Contract:
@@ -55,11 +59,26 @@ def checked(*rows: list[float]) -> CheckedInput:
     return check_inputs(contract(), [sent])
 
 
-def answered(it: Guard, *rows: tuple[float, ...], found: Defended | None = None) -> Defended:
+def reply(
+    *rows: tuple[float, ...],
+    request: CheckedInput | None = None,
+    labels: tuple[str, ...] | None = None,
+    **more: Any,
+) -> Answered:
+    """Probabilities of each row, and the class that is likeliest where no other is said to be answered."""
     numbers = np.array(rows)
+    likeliest = tuple(str(place) for place in numbers.argmax(axis=1))
+    return Answered(
+        checked=request or replace(checked(NEAR), rows=len(rows)),
+        labels=likeliest if labels is None else labels,
+        numbers=numbers,
+        **{"prediction_id": "p"} | more,
+    )
+
+
+def answered(it: Guard, *rows: tuple[float, ...], found: Defended | None = None, **more: Any) -> Defended:
     found = found or Defended(abstained=bytearray(len(rows)))
-    labels = [str(place) for place in numbers.argmax(axis=1)] if it.classes else []
-    judge_answer(it, found, Answered(labels=labels, numbers=numbers, prediction_id="p"))
+    judge_answers(it, [found], [reply(*rows, **more)])
     return found
 
 
@@ -132,6 +151,51 @@ def test_categories_are_scored_in_the_order_of_the_spec() -> None:
     assert scores[1] > 1 > scores[0]
 
 
+def compared(defence: str = "", *, classes: int = 3) -> Guard:
+    """A version that answers by the sign of the first feature."""
+    codes = (TRAINING[:, 0] > 0).astype(np.int64)
+    rows = density.apart(len(TRAINING), false_positive_rate=0.05)
+    answers = agreement_fit.fit(MODEL, TRAINING, codes=codes, classes=classes, rows=rows)
+    it = contract(defence)
+    return guard_of(it.defence, classes=it.classes, density=MODEL, calibration=None, agreement=answers)
+
+
+@pytest.mark.parametrize(
+    ("action", "flags", "abstained"),
+    [
+        ("flag", (UNLIKE_NEIGHBOURS,), b"\0\0"),
+        ("review", (UNLIKE_NEIGHBOURS, REVIEW), b"\0\0"),
+        ("abstain", (UNLIKE_NEIGHBOURS,), b"\0\1"),
+        ("none", (), b"\0\0"),
+    ],
+)
+def test_an_answer_at_odds_with_those_around_leads_to_what_the_spec_says(
+    action: str, flags: tuple[str, ...], abstained: bytes
+) -> None:
+    it = compared(f"density: {{false_positive_rate: 0.05}}, agreement: {{action: {action}}}")
+    rows = checked(AT_HOME, AT_HOME)
+    found = judge_input(it, rows)
+    answered(it, *[THIRDS] * 2, request=rows, labels=("1", "0"), found=found)
+    assert found.scores is not None
+    assert (found.flags, bytes(found.abstained)) == (flags, abstained)
+    assert bool(found.scores[1] > 1) is (action != "none")
+
+
+def test_a_stand_in_is_judged_by_its_own_profile() -> None:
+    rows, found = checked(AT_HOME), Defended(abstained=bytearray(1))
+    answered(compared(), THIRDS, request=rows, labels=("1",), found=found)
+    assert found.scores is not None
+    with pytest.raises(ValueError, match="not in tuple"):
+        answered(compared(), THIRDS, request=rows, labels=("9",))
+
+
+def test_answers_of_other_classes_are_as_none_and_a_fault_where_they_are_demanded() -> None:
+    assert compared(classes=2).agreement is None
+    assert (
+        compared("agreement: {action: flag}", classes=2).fault == "the version has no answers to compare with"
+    )
+
+
 def test_what_a_spec_demands_and_a_version_lacks_is_a_fault() -> None:
     it = contract("density: {action: flag}, confidence: {coverage: 0.8}")
     bare = guard_of(it.defence, classes=it.classes, density=None, calibration=None)
@@ -160,10 +224,7 @@ def test_confidence_is_the_calibrated_probability_of_the_answer() -> None:
     found = answered(guard(), (0.1, 0.8, 0.1), (0.4, 0.3, 0.3))
     assert found.confidences is not None
     assert 0 < found.confidences[1] < found.confidences[0] < 1
-    judged = Defended(abstained=bytearray(1))
-    judge_answer(
-        guard(), judged, Answered(labels=["0"], numbers=np.array([[0.1, 0.8, 0.1]]), prediction_id="p")
-    )
+    judged = answered(guard(), (0.1, 0.8, 0.1), labels=("0",))
     assert judged.confidences is not None
     assert judged.confidences[0] < 0.5  # of the class that was answered, not of the likeliest
 
@@ -213,7 +274,8 @@ def test_a_regressor_answers_with_an_interval() -> None:
     residuals = RNG.normal(size=500)
     it = guard(calibration=calibrate_numbers(residuals, np.zeros(500)), task="regression")
     found = Defended(abstained=bytearray(1))
-    judge_answer(it, found, Answered(labels=(), numbers=np.array([10.0]), prediction_id="p"))
+    ten = Answered(checked=checked(NEAR), labels=(), numbers=np.array([10.0]), prediction_id="p")
+    judge_answers(it, [found], [ten])
     assert found.confidences is None
     assert found.members is not None
     low, high = found.members[0]
@@ -222,11 +284,8 @@ def test_a_regressor_answers_with_an_interval() -> None:
 
 
 def test_a_class_that_the_spec_does_not_know_is_an_error() -> None:
-    found = Defended(abstained=bytearray(1))
     with pytest.raises(ValueError, match="not in tuple"):
-        judge_answer(
-            guard(), found, Answered(labels=["9"], numbers=np.array([[0.4, 0.3, 0.3]]), prediction_id="p")
-        )
+        answered(guard(), (0.4, 0.3, 0.3), labels=("9",))
 
 
 def test_draws_are_uniform_and_the_same_whenever_asked() -> None:
@@ -237,18 +296,18 @@ def test_draws_are_uniform_and_the_same_whenever_asked() -> None:
 
 
 def test_requests_judged_together_are_judged_as_each_alone() -> None:
-    it = guard("density: {action: abstain}, confidence: {method: aps, abstain_below: 0.6}")
+    calibrated = guard("density: {action: abstain}, confidence: {method: aps, abstain_below: 0.6}")
+    it = replace(compared(), defence=calibrated.defence, sureness=calibrated.sureness)
     requests = [checked(NEAR), checked(FAR, NEAR), checked([1.0, -1.0])]
+    rows = [[(0.1, 0.8, 0.1)], [(0.5, 0.3, 0.2), (0.0, 0.1, 0.9)], [(0.4, 0.3, 0.3)]]
     answers = [
-        Answered(labels=["1"], numbers=np.array([[0.1, 0.8, 0.1]]), prediction_id="a"),
-        Answered(labels=["0", "2"], numbers=np.array([[0.5, 0.3, 0.2], [0.0, 0.1, 0.9]]), prediction_id="b"),
-        Answered(labels=["0"], numbers=np.array([[0.4, 0.3, 0.3]]), prediction_id="c"),
+        reply(*of, request=request, prediction_id=str(of)) for of, request in zip(rows, requests, strict=True)
     ]
     together = judge_inputs(it, requests)
     judge_answers(it, together, answers)
-    for request, reply, found in zip(requests, answers, together, strict=True):
+    for request, own, found in zip(requests, answers, together, strict=True):
         alone = judge_input(it, request)
-        judge_answer(it, alone, reply)
+        judge_answers(it, [alone], [own])
         for one, other in ((alone.scores, found.scores), (alone.confidences, found.confidences)):
             assert one == pytest.approx(other)
         assert (alone.abstained, alone.flags, alone.action) == (found.abstained, found.flags, found.action)
@@ -269,3 +328,9 @@ def test_categories_of_several_requests_stay_with_their_rows() -> None:
         requests.append(check_inputs(it, [text, number]))
     usual, strange = judge_inputs(watch, requests)
     assert float(usual.scores[0]) < float(strange.scores[0])  # type: ignore[index]
+
+
+def test_what_is_judged_again_is_told_once() -> None:
+    it = guard("confidence: {abstain_below: 0.6}")
+    found = answered(it, THIRDS)
+    assert answered(it, THIRDS, found=found).flags == (NOT_CONFIDENT,)
