@@ -78,7 +78,7 @@ def test_answers_that_do_not_fit_the_density_are_refused(fields: dict[str, objec
     data = fit_input_profile(spec(), NUMBERS, texts(), held_out=None, answers=answers)
     message = defence_pb2.InputProfile.FromString(data)
     for name, value in fields.items():
-        message.agreement.ClearField(name)  # type: ignore[arg-type]
+        message.agreement.ClearField(name)
         if value:
             setattr(message.agreement, name, value)
     with pytest.raises(InvalidInput, match=said):

@@ -29,7 +29,8 @@ ROWS = RNG.normal(size=(900, 2)).astype(np.float32)
 
 def answers(rows: np.ndarray) -> np.ndarray:
     """The version: three stripes."""
-    return np.digitize(rows[:, 0], [-0.5, 0.5]).astype(np.int64)
+    codes: np.ndarray = np.digitize(rows[:, 0], [-0.5, 0.5]).astype(np.int64)
+    return codes
 
 
 def fitted(rows: np.ndarray, codes: np.ndarray, *, classes: int = 3) -> tuple[DensityModel, AgreementModel]:
