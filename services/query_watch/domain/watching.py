@@ -16,8 +16,8 @@ UNLIKE: Final = "unlike_training"
 IN_LINE: Final = "in_line"
 SPACING: Final = "spacing"
 
-# Tolerated shares, by load-tests/extraction on breast cancer and Elec2: the most that one honest caller
-# had of each kind there was 0.13, 0.16, 0 and 0.02.
+# Tolerated shares, by load-tests/extraction on breast cancer and Elec2: the most that the first honest
+# callers had of each kind there was 0.13, 0.16, 0 and 0.02. Elec2 has weeks with more of the first.
 FLOORS: Final[Mapping[str, float]] = {BOUNDARY: 0.2, NEW_GROUND: 0.2, UNLIKE: 0.2, IN_LINE: 0.1}
 EVIDENCE_THRESHOLD: Final = (
     11.5  # ln(100,000): one honest caller at the floor cries once in so many questions
