@@ -15,7 +15,8 @@ from rich.text import Text
 from slipway import spec as model_spec
 from slipway.cli.control_plane import ControlPlane
 from slipway.errors import DeadlineExceeded, SlipwayError, Unavailable
-from slipway.v1 import feedback_pb2, inference_pb2, retraining_pb2, rollout_pb2
+from slipway.v1 import extraction_pb2, feedback_pb2, inference_pb2, retraining_pb2, rollout_pb2
+from slipway.v1.extraction_pb2_grpc import QueryWatchStub
 from slipway.v1.feedback_pb2_grpc import FeedbackQueriesStub
 from slipway.v1.inference_pb2_grpc import InferenceDirectoryStub
 from slipway.v1.retraining_pb2_grpc import RetrainingControlStub, RetrainTriggerQueriesStub
@@ -23,6 +24,7 @@ from slipway.v1.retraining_pb2_grpc import RetrainingControlStub, RetrainTrigger
 _PART_DEADLINE_S: Final = 5.0
 _EVENTS: Final = 8
 _EXPLANATIONS: Final = 5
+_SUSPECTS: Final = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +63,7 @@ async def read_status(plane: ControlPlane, model: str) -> ModelStatus:
             lambda s, how: s.Explain(retraining_pb2.ExplainRequest(model=model), **how),
             deadline_s=_PART_DEADLINE_S,
         ),
+        "query_watch": _suspected(plane, model),
     }
     answers = await asyncio.gather(
         *map(_answer_or_error, asked.values()), *(_replicas(plane, model, version) for version in versions)
@@ -68,6 +71,16 @@ async def read_status(plane: ControlPlane, model: str) -> ModelStatus:
     parts = dict(zip(asked, answers, strict=False))
     return ModelStatus(
         rollout=rollout, parts=parts, replicas=dict(zip(versions, answers[len(asked) :], strict=True))
+    )
+
+
+async def _suspected(plane: ControlPlane, model: str) -> extraction_pb2.ListSuspectsResponse:
+    request = extraction_pb2.ListSuspectsRequest(model=model)
+    return await plane.call(
+        "query_watch",
+        QueryWatchStub,
+        lambda s, how: s.ListSuspects(request, **how),
+        deadline_s=_PART_DEADLINE_S,
     )
 
 
@@ -119,6 +132,7 @@ def render_status(status: ModelStatus) -> RenderableType:
         *_feedback(status.parts["feedback"]),
         *_training(status.parts["retraining"]),
         *_trigger(status.parts["retrain_trigger"]),
+        *_suspects(status.parts["query_watch"]),
         _history(rollout),
     )
 
@@ -176,6 +190,19 @@ def _trigger(answer: Any) -> list[Text]:
         return [_unknown("trigger", answer)]
     lines = list(answer.lines[:_EXPLANATIONS]) or ["nothing decided yet"]
     return [Text(f"{'trigger' if at == 0 else '':<11}{line}") for at, line in enumerate(lines)]
+
+
+def _suspects(answer: Any) -> list[Text]:
+    if isinstance(answer, SlipwayError):
+        return [_unknown("suspects", answer)]
+    lines = [
+        f"{alarm.principal}, by {alarm.signal}, {_time(alarm.suspected_at)}, alarm {alarm.alarm_id}"
+        for alarm in answer.suspects[:_SUSPECTS]
+    ]
+    if len(answer.suspects) > _SUSPECTS:
+        lines.append(f"and {len(answer.suspects) - _SUSPECTS} more; `slipway suspects list` shows all")
+    lines = lines or ["nobody seems to copy the model"]
+    return [Text(f"{'suspects' if at == 0 else '':<11}{line}") for at, line in enumerate(lines)]
 
 
 def _unknown(part: str, error: SlipwayError) -> Text:

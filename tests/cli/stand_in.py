@@ -8,6 +8,8 @@ from typer.testing import CliRunner, Result
 
 from slipway.cli.main import build_app
 from slipway.v1 import (
+    extraction_pb2,
+    extraction_pb2_grpc,
     keys_pb2,
     keys_pb2_grpc,
     notices_pb2,
@@ -56,6 +58,7 @@ class Rollout(rollout_pb2_grpc.RolloutControlServicer):
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.suspects = 1
         self.changed = True
         self.revision = 1
         self.tokens: list[str] = []
@@ -165,6 +168,29 @@ class Keys(keys_pb2_grpc.KeyAdminServicer):
     def RevokeKey(self, request: Any, _context: Any) -> Any:
         self._rollout.asked.append(request)
         return keys_pb2.KeyInfo(key_id=request.key_id, principal="anna", roles=["owner"])
+
+
+class QueryWatch(extraction_pb2_grpc.QueryWatchServicer):
+    """One suspect of model `m`, in the other stand-in's terms."""
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout
+
+    def ListSuspects(self, request: Any, _context: Any) -> Any:
+        alarm = extraction_pb2.ExtractionSuspected(
+            alarm_id="a1", tenant="default", principal="thief", model="m", signal="new_ground", statistic=16.5
+        )
+        alarm.evidence = "28 of 29 new rows (97%) lie apart"
+        alarm.suspected_at.FromSeconds(1_800_000_000)
+        found = [alarm] * self._rollout.suspects if request.model in ("", "m") else []
+        return extraction_pb2.ListSuspectsResponse(suspects=found)
+
+    def ClearSuspect(self, request: Any, context: Any) -> Any:
+        self._rollout.asked.append(request)
+        self._rollout.tokens.append(dict(context.invocation_metadata())["authorization"])
+        return extraction_pb2.ExtractionCleared(
+            alarm_id=request.alarm_id, principal="thief", model=request.model
+        )
 
 
 def run(*arguments: str) -> Result:

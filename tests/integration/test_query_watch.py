@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from slipway import kafka, profiles
 from slipway.envelope import Outgoing, encode
 from slipway.ids import new_id
+from slipway.kafka_access import client_options
 from slipway.kafka_records import decode_record
 from slipway.rpc import OPERATOR_TOKEN_FILE, operator_metadata
 from slipway.stats.profile import numeric_profile
@@ -96,7 +97,7 @@ async def publish(bootstrap: str, messages: list[Outgoing]) -> None:
 async def said(bootstrap: str) -> list[Any]:
     """All that the topic holds about the model."""
     consumer = AIOKafkaConsumer(
-        EXTRACTION_ALARMS.name, bootstrap_servers=bootstrap, auto_offset_reset="earliest"
+        EXTRACTION_ALARMS.name, **client_options(bootstrap), auto_offset_reset="earliest"
     )
     await consumer.start()
     try:
@@ -146,14 +147,18 @@ async def test_a_thief_is_suspected_once_and_cleared_by_an_operator(service: Ser
         await until("the batch after", lambda: _beyond(service, counted + len(thief)))
         assert {message.alarm_id for message in await said(service.bootstrap)} == {alarm.alarm_id}
         with pytest.raises(grpc.aio.AioRpcError) as refused:
-            await stub.ClearSuspect(ClearSuspectRequest(alarm_id=alarm.alarm_id), **how)
+            await stub.ClearSuspect(ClearSuspectRequest(alarm_id=alarm.alarm_id, model=MODEL), **how)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
-        await stub.ClearSuspect(ClearSuspectRequest(alarm_id=alarm.alarm_id, reason="a stress test"), **how)
+        await stub.ClearSuspect(
+            ClearSuspectRequest(alarm_id=alarm.alarm_id, model=MODEL, reason="a stress test"), **how
+        )
         assert await suspects() == []
         last = (await said(service.bootstrap))[-1]
         assert (last.cleared_by, last.reason) == ("operator", "a stress test")
         with pytest.raises(grpc.aio.AioRpcError) as unknown:
-            await stub.ClearSuspect(ClearSuspectRequest(alarm_id=alarm.alarm_id, reason="again"), **how)
+            await stub.ClearSuspect(
+                ClearSuspectRequest(alarm_id=alarm.alarm_id, model=MODEL, reason="again"), **how
+            )
         assert unknown.value.code() is grpc.StatusCode.NOT_FOUND
 
 

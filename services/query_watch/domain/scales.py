@@ -12,6 +12,8 @@ from slipway.stats.profile import FeatureProfile
 Floats = NDArray[np.float32]
 
 _DRAWN: Final = 128
+_FEWEST_STEPS: Final = 4  # different deciles of a feature that takes more than a few values
+_FEWEST_FINE: Final = 3
 _SEED: Final = 20190617
 _INNER_SPREADS: Final = 2.563  # standard deviations between the first and the last decile of a normal law
 _FARTHEST: Final = 1e4  # spreads: beyond it only the fact counts
@@ -26,7 +28,8 @@ class Scales:
         spread: How far it spreads there.
         codes: For each categorical feature the number of each category.
         radius: Typical distance between the nearest of a hundred rows whose features have nothing to do with
-            each other: real rows lie closer.
+            each other: real rows lie closer. 0 where fewer than three features take more than a few
+            values: then unrelated rows lie as close, and distances tell nothing.
     """
 
     middle: NDArray[np.float64]
@@ -45,7 +48,7 @@ def scales_of(numeric: Sequence[FeatureProfile], categorical: Sequence[FeaturePr
         middle=np.array([middle for middle, _ in scales]),
         spread=np.array([spread for _, spread in scales]),
         codes=tuple({name: at for at, name in enumerate(each.categories)} for each in categorical),
-        radius=_typical_nearest(np.array(drawn).T) if drawn else 0.0,
+        radius=0.0 if _is_coarse(numeric) else _typical_nearest(np.array(drawn).T),
     )
 
 
@@ -65,6 +68,19 @@ def to_points(scales: Scales, numbers: NDArray[Any], texts: Sequence[Sequence[st
     if coded:
         points = np.hstack([points, np.array(coded, dtype=np.float64).T])
     return np.clip(np.nan_to_num(points), -_FARTHEST, _FARTHEST).astype(np.float32)
+
+
+def radius_beside(radius: float, *, features: int, rows: int) -> float:
+    """The typical distance to the nearest of fewer rows than the radius stands for.
+
+    Formula: the nearest of n independent points in d dimensions is n^(-1/d) away, up to a constant.
+    Source: Clark, Evans, Distance to nearest neighbor in populations, Ecology 35(4), 1954 (in a plane).
+    """
+    return float(radius * (_DRAWN / min(_DRAWN, max(1, rows))) ** (1 / max(1, features)))
+
+
+def _is_coarse(numeric: Sequence[FeatureProfile]) -> bool:
+    return sum(len(each.edges) >= _FEWEST_STEPS for each in numeric) < _FEWEST_FINE
 
 
 def _numeric(profile: FeatureProfile) -> tuple[float, float]:

@@ -15,6 +15,7 @@ MOST_KEPT: Final = 256
 MOST_DISTANCES: Final = 400
 FEWEST_DISTANCES: Final = 100  # as in the paper
 _SAME: Final = 1e-5  # of a feature's spread
+_STRAIGHT: Final = 0.999  # cosine: within three degrees of a line
 _OUTLIER: Final = 3.0  # standard deviations, as in the paper
 
 
@@ -51,11 +52,13 @@ class Novelty:
         nearest: Distance to the nearest earlier one; infinite for the first.
         nearest_alike: The same among those with the same answer.
         changed: In how many features it differs from the one it differs least from.
+        is_in_line: It lies on the line through the two nearest ones.
     """
 
     nearest: float
     nearest_alike: float
     changed: int
+    is_in_line: bool = False
 
     @property
     def is_repeat(self) -> bool:
@@ -70,11 +73,22 @@ def novelty(kept: Kept, point: Floats, answer: int) -> Novelty:
     apart = np.abs(kept.points - point)
     distances = np.sqrt(np.einsum("ij,ij->i", apart, apart))
     alike = distances[kept.answers == answer]
+    nearest = np.argsort(distances)[:2]
     return Novelty(
-        nearest=float(distances.min()),
+        nearest=float(distances[nearest[0]]),
         nearest_alike=float(alike.min()) if alike.size else np.inf,
         changed=int((apart > _SAME).sum(axis=1).min()),
+        is_in_line=_is_straight(kept.points[nearest] - point),
     )
+
+
+def _is_straight(steps: Floats) -> bool:
+    """Whether two steps go the same way or against each other; in one dimension all do: it says nothing."""
+    if len(steps) < 2 or steps.shape[1] < 2:
+        return False
+    one, two = steps.astype(np.float64)
+    product = float(np.linalg.norm(one) * np.linalg.norm(two))
+    return product > 0 and abs(float(one @ two)) > _STRAIGHT * product
 
 
 def remember(spacing: Spacing, point: Floats, *, answer: int, nearest_alike: float) -> Spacing:

@@ -1,6 +1,7 @@
 import numpy as np
+import pytest
 
-from services.query_watch.domain.scales import scales_of, to_points
+from services.query_watch.domain.scales import radius_beside, scales_of, to_points
 from slipway.stats.profile import FeatureProfile, numeric_profile
 
 
@@ -38,3 +39,21 @@ def test_unrelated_features_lie_farther_apart_than_related_ones() -> None:
     points = to_points(scales, rows[:128])
     apart = np.linalg.norm(points[:, None] - points[None], axis=2) + np.diag([np.inf] * 128)
     assert np.median(apart.min(axis=1)) < scales.radius / 2
+
+
+def test_where_most_features_take_few_values_distances_tell_nothing() -> None:
+    coarse = [numeric_profile(name, np.arange(300.0) % 3) for name in "ab"]
+    fine = numeric_profile("c", np.arange(300.0))
+    kind = FeatureProfile(feature="kind", categories=("x", "y"), counts=(5, 5))
+    assert scales_of([*coarse, fine, fine], [kind]).radius == 0
+    assert scales_of([*coarse, fine, fine, fine], [kind]).radius > 0
+    assert scales_of([]).radius == 0
+
+
+def test_the_nearest_of_few_rows_is_farther_than_that_of_many() -> None:
+    rng = np.random.default_rng(1)
+    many = rng.uniform(size=(400, 128, 3))
+    apart = np.linalg.norm(many - rng.uniform(size=(400, 1, 3)), axis=2)
+    radius, of_eight = np.median(apart.min(axis=1)), np.median(apart[:, :8].min(axis=1))
+    assert radius_beside(float(radius), features=3, rows=8) == pytest.approx(of_eight, rel=0.15)
+    assert radius_beside(1.0, features=3, rows=500) == 1.0

@@ -54,3 +54,33 @@ def test_normality_is_that_of_shapiro_and_wilk() -> None:
 def test_normality_needs_distances_and_a_constant_is_not_normal() -> None:
     assert normality((1.0,) * (FEWEST_DISTANCES - 1)) is None
     assert normality((1.0,) * FEWEST_DISTANCES) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("asked", "is_in_line"),
+    [
+        ((2, 2, 2), True),
+        ((0.5, 0.5, 0.5), True),
+        ((-9, -9, -9), True),
+        ((1, 1, 0), False),
+        ((2, 2, 2.3), False),
+    ],
+)
+def test_a_question_on_the_line_of_the_two_nearest_is_in_line(
+    asked: tuple[float, ...], is_in_line: bool
+) -> None:
+    spacing = remember(Spacing(), point(0, 0, 0), answer=0, nearest_alike=np.inf)
+    spacing = remember(spacing, point(1, 1, 1), answer=0, nearest_alike=np.inf)
+    spacing = remember(spacing, point(50, 0, 0), answer=0, nearest_alike=np.inf)
+    assert novelty(spacing.kept, point(*asked), 0).is_in_line is is_in_line
+
+
+def test_one_question_one_feature_and_a_repeat_make_no_line() -> None:
+    one = remember(Spacing(), point(0, 0), answer=0, nearest_alike=np.inf)
+    assert not novelty(one.kept, point(1, 1), 0).is_in_line
+    assert not novelty(
+        remember(one, point(1, 1), answer=0, nearest_alike=1.0).kept, point(1, 1), 0
+    ).is_in_line
+    narrow = remember(Spacing(), point(0), answer=0, nearest_alike=np.inf)
+    narrow = remember(narrow, point(1), answer=0, nearest_alike=1.0)
+    assert not novelty(narrow.kept, point(2), 0).is_in_line

@@ -5,6 +5,7 @@ from services.query_watch.domain.shares import Share
 from services.query_watch.domain.spacing import Spacing
 from services.query_watch.domain.watching import (
     BOUNDARY,
+    IN_LINE,
     NEW_GROUND,
     NORMALITY_THRESHOLD,
     SPACING,
@@ -63,6 +64,19 @@ def test_rows_all_over_the_place_are_new_ground() -> None:
     assert "19 of 19 new rows (100%) lie apart" in found.evidence
 
 
+def test_searching_the_line_between_two_rows_is_suspicious() -> None:
+    ends = heap(40)
+    parts = (0.5, 0.25, 0.375, 0.4375)
+    rows = [
+        one + part * (two - one)
+        for one, two in zip(ends[::2], ends[1::2], strict=True)
+        for part in (0, 1, *parts)
+    ]
+    found = suspicion(asked(np.array(rows)))
+    assert found.signal == IN_LINE
+    assert "lie on a line through the two nearest" in found.evidence
+
+
 def test_too_few_rows_say_nothing() -> None:
     assert judge(asked(sweep(7))) is None
 
@@ -99,3 +113,12 @@ def test_distances_that_no_rows_have_are_suspicious() -> None:
     found = suspicion(watch)
     assert (found.signal, found.threshold) == (SPACING, NORMALITY_THRESHOLD)
     assert found.statistic < found.threshold
+
+
+def test_distances_are_no_evidence_where_the_scales_have_none() -> None:
+    watch = Watch()
+    for row in sweep(60):
+        question = Question(point=row.astype(np.float32), answer=0, input_score=3.0)
+        watch = observe(watch, question, radius=0.0, others=Others())
+    assert (watch.shares[NEW_GROUND].asked, watch.shares[UNLIKE].asked) == (0, 0)
+    assert judge(watch) is None
