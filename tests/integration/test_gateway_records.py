@@ -305,6 +305,7 @@ def more(ledgers: list[Ledger], count: int) -> None:
     wait_for("answers", lambda: answered(ledgers) >= wanted)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("recording", ["standard", "broker"])
 def test_kafka_gone_under_load_and_the_gateway_killed_meanwhile(
     tmp_path: Path, onnx: Path, recording: str

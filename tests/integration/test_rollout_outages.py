@@ -24,7 +24,7 @@ from tests.rollout.held import held, restart
 from tests.rollout.walker import counted, read_log
 from tests.service_process import ServiceProcess, until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")

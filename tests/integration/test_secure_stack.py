@@ -23,7 +23,7 @@ from slipway.stack.stack_status import stack_status
 from slipway.stack.supervision import Supervision
 from tests.service_process import free_port, own_database, own_service
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 DEADLINE_S = 120  # a busy machine is slow, not broken
 

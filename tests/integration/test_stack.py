@@ -30,7 +30,7 @@ from slipway.stack.starting import Progress
 from slipway.stack.supervision import Supervision
 from slipway.topics import TOPICS
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.alone]
 
 
 @pytest.fixture(scope="module")
