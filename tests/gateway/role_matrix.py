@@ -130,5 +130,6 @@ ELSEWHERE: Final = frozenset(
     {
         *("slipway.v1.RetrainingControl", "slipway.v1.RetrainTriggerQueries", "slipway.v1.FeedbackQueries"),
         *("slipway.v1.InferenceDirectory", "slipway.v1.JobDesk", "slipway.v1.ReplicaDesk"),
+        "slipway.v1.QueryWatch",
     }
 )
