@@ -35,6 +35,8 @@ def block_message(block: Block, *, model: str, version: str, topic: str, partiti
         labels=sketch.labels,
         errors=sketch.errors,
         label_counts=sketch.label_counts,
+        scored=sketch.scored,
+        unusual=sketch.unusual,
     )
     event_id = f"{topic}/{partition}/{model}/{version}/{block.first_offset}-{block.last_offset}"
     return encode(DRIFT_BLOCKS.name, message, key=model, event_id=event_id, source=_SERVICE)
@@ -57,6 +59,8 @@ def block_of(message: DriftBlock) -> Block:
         labels=message.labels,
         errors=message.errors,
         label_counts=tuple(message.label_counts),
+        scored=message.scored,
+        unusual=message.unusual,
         first_at_s=message.first_at.ToNanoseconds() / 1e9,
         last_at_s=message.last_at.ToNanoseconds() / 1e9,
     )

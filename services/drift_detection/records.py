@@ -70,6 +70,8 @@ def _served(message: PredictionServed, classes: Sequence[str]) -> Sketch:
         rows=max(1, message.context.rows),
         features={bins.feature: _feature(bins.codes) for bins in message.feature_bins},
         predicted=_answers(message.payload.outputs, classes),
+        scored=len(message.input_scores),
+        unusual=sum([score > 1 for score in message.input_scores]),
         first_at_s=at_s,
         last_at_s=at_s,
     )

@@ -9,6 +9,7 @@ from slipway.spec import Spec
 from slipway.v1.rollout_pb2 import Arm, RouteTable
 
 _CHAMPION = "champion"
+_SCORE_BYTES = 4  # float32
 
 
 class WatchList:
@@ -67,6 +68,7 @@ def _reference(arm: Arm) -> Reference:
         },
         predicted=tuple(arm.profile.predicted_counts),
         classes=tuple(arm.profile.classes),
+        calibration_rows=len(arm.input_profile.density.calibration) // _SCORE_BYTES,
     )
 
 
@@ -78,7 +80,10 @@ def _policy(model: Spec) -> Policy:
         performance_window_rows=drift.performance_window_rows,
         performance_drop=drift.performance_drop,
         thresholds=Thresholds(
-            data=drift.data_threshold, prediction=drift.prediction_threshold, quality=drift.quality_threshold
+            data=drift.data_threshold,
+            prediction=drift.prediction_threshold,
+            quality=drift.quality_threshold,
+            unusual_rate=model.defence.density.false_positive_rate,
         ),
         detectors=Detectors(
             adwin_delta=drift.adwin_delta,

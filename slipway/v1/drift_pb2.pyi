@@ -18,15 +18,17 @@ class DriftSignal(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     DRIFT_SIGNAL_CONCEPT: _ClassVar[DriftSignal]
     DRIFT_SIGNAL_PERFORMANCE: _ClassVar[DriftSignal]
     DRIFT_SIGNAL_DATA_QUALITY: _ClassVar[DriftSignal]
+    DRIFT_SIGNAL_INPUT_SCORE: _ClassVar[DriftSignal]
 DRIFT_SIGNAL_UNSPECIFIED: DriftSignal
 DRIFT_SIGNAL_DATA: DriftSignal
 DRIFT_SIGNAL_PREDICTION: DriftSignal
 DRIFT_SIGNAL_CONCEPT: DriftSignal
 DRIFT_SIGNAL_PERFORMANCE: DriftSignal
 DRIFT_SIGNAL_DATA_QUALITY: DriftSignal
+DRIFT_SIGNAL_INPUT_SCORE: DriftSignal
 
 class DriftBlock(_message.Message):
-    __slots__ = ("model", "version", "source_topic", "source_partition", "first_offset", "last_offset", "first_at", "last_at", "rows", "features", "predicted_counts", "labels", "errors", "label_counts")
+    __slots__ = ("model", "version", "source_topic", "source_partition", "first_offset", "last_offset", "first_at", "last_at", "rows", "features", "predicted_counts", "labels", "errors", "label_counts", "scored", "unusual")
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SOURCE_TOPIC_FIELD_NUMBER: _ClassVar[int]
@@ -41,6 +43,8 @@ class DriftBlock(_message.Message):
     LABELS_FIELD_NUMBER: _ClassVar[int]
     ERRORS_FIELD_NUMBER: _ClassVar[int]
     LABEL_COUNTS_FIELD_NUMBER: _ClassVar[int]
+    SCORED_FIELD_NUMBER: _ClassVar[int]
+    UNUSUAL_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: str
     source_topic: str
@@ -55,7 +59,9 @@ class DriftBlock(_message.Message):
     labels: int
     errors: int
     label_counts: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., source_topic: _Optional[str] = ..., source_partition: _Optional[int] = ..., first_offset: _Optional[int] = ..., last_offset: _Optional[int] = ..., first_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rows: _Optional[int] = ..., features: _Optional[_Iterable[_Union[FeatureCounts, _Mapping]]] = ..., predicted_counts: _Optional[_Iterable[int]] = ..., labels: _Optional[int] = ..., errors: _Optional[int] = ..., label_counts: _Optional[_Iterable[int]] = ...) -> None: ...
+    scored: int
+    unusual: int
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[str] = ..., source_topic: _Optional[str] = ..., source_partition: _Optional[int] = ..., first_offset: _Optional[int] = ..., last_offset: _Optional[int] = ..., first_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., last_at: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping]] = ..., rows: _Optional[int] = ..., features: _Optional[_Iterable[_Union[FeatureCounts, _Mapping]]] = ..., predicted_counts: _Optional[_Iterable[int]] = ..., labels: _Optional[int] = ..., errors: _Optional[int] = ..., label_counts: _Optional[_Iterable[int]] = ..., scored: _Optional[int] = ..., unusual: _Optional[int] = ...) -> None: ...
 
 class FeatureCounts(_message.Message):
     __slots__ = ("feature", "counts", "outside", "missing")

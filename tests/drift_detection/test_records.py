@@ -49,6 +49,12 @@ def test_a_sealed_payload_and_a_regression_have_no_answers_to_count() -> None:
         assert observation.sketch.features.keys() == {"a", "b"}
 
 
+def test_scored_rows_and_the_unusual_ones_are_counted() -> None:
+    observation = observation_of(event(served(input_scores=[0.5, 1.0, 1.5])), CLASSES)
+    assert observation is not None
+    assert (observation.sketch.scored, observation.sketch.unusual) == (3, 1)
+
+
 def test_outcomes_are_not_counted() -> None:
     outcome = event(OutcomeMatched(model="m", version="3", accepted=False), "labels")
     assert model_of(outcome) == "m"

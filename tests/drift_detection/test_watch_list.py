@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from services.drift_detection.watch_list import WatchList
@@ -54,6 +55,7 @@ def test_the_reference_is_the_arms_profile() -> None:
         predicted_counts=[5, 2],
     )
     arm = Arm(version="1", role="champion", weight_ppm=1, profile=profile)
+    arm.input_profile.density.calibration = np.arange(3, dtype="<f4").tobytes()
     watch_list = WatchList()
     watch_list.apply_routes(event(RouteTable(model="m", tenant="t", epoch=4, arms=[arm])))
     champion = watch_list.champion("m")
@@ -61,6 +63,7 @@ def test_the_reference_is_the_arms_profile() -> None:
     assert champion.reference.features["a"].counts == (3, 4)
     assert champion.reference.features["a"].missing == 2
     assert (champion.reference.predicted, champion.epoch, watch_list.tenant("m")) == ((5, 2), 4, "t")
+    assert champion.reference.calibration_rows == 3
 
 
 def test_policy_and_classes_come_from_the_spec_and_a_bad_one_changes_nothing() -> None:

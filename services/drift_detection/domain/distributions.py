@@ -32,6 +32,7 @@ class Reference:
     features: Mapping[str, FeatureReference] = field(default_factory=dict)
     predicted: Counts = ()
     classes: tuple[str, ...] = ()
+    calibration_rows: int = 0  # held-out rows that say which input score is unusual
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +42,7 @@ class Thresholds:
     data: float
     prediction: float
     quality: float
+    unusual_rate: float = 0.01  # of inputs like the training rows
 
 
 def total(window: Sequence[Sketch]) -> Sketch:

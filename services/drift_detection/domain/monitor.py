@@ -20,6 +20,7 @@ from services.drift_detection.domain.errors_over_time import (
     performance_verdict,
 )
 from services.drift_detection.domain.sketch import EMPTY, Sketch, merge, subtract
+from services.drift_detection.domain.unusual import unusual_verdicts
 from services.drift_detection.domain.verdicts import Verdict
 
 QUALITY_BLOCKS: Final = 2
@@ -128,6 +129,7 @@ def _with_rows(
     whole = total(window)
     if whole.rows >= policy.window_rows:
         verdicts += distribution_verdicts(whole, champion.reference, thresholds=policy.thresholds)
+        verdicts += unusual_verdicts(whole, champion.reference, rate=policy.thresholds.unusual_rate)
     return _settled(state, verdicts, look=state.looks_at_rows)
 
 

@@ -26,6 +26,8 @@ class Sketch:
     labels: int = 0
     errors: int = 0
     label_counts: Counts = ()
+    scored: int = 0  # rows with an input score
+    unusual: int = 0  # of these above 1
     first_at_s: float = 0.0
     last_at_s: float = 0.0
 
@@ -60,6 +62,8 @@ def merge_all(sketches: Sequence[Sketch]) -> Sketch:
         labels=sum(s.labels for s in sketches),
         errors=sum(s.errors for s in sketches),
         label_counts=_sums([s.label_counts for s in sketches]),
+        scored=sum(s.scored for s in sketches),
+        unusual=sum(s.unusual for s in sketches),
         first_at_s=min((s.first_at_s for s in sketches if s.first_at_s), default=0.0),
         last_at_s=max((s.last_at_s for s in sketches), default=0.0),
     )
@@ -106,6 +110,8 @@ def _combined(
         labels=operator(one.labels, other.labels),
         errors=operator(one.errors, other.errors),
         label_counts=each(one.label_counts, other.label_counts),
+        scored=operator(one.scored, other.scored),
+        unusual=operator(one.unusual, other.unusual),
         first_at_s=span[0],
         last_at_s=span[1],
     )

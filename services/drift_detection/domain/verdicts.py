@@ -12,6 +12,7 @@ class Signal(StrEnum):
     CONCEPT = "CONCEPT"
     PERFORMANCE = "PERFORMANCE"
     DATA_QUALITY = "DATA_QUALITY"
+    INPUT_SCORE = "INPUT_SCORE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,3 +143,14 @@ def test_the_history_of_errors_is_bounded(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(monitor, "MAX_ERROR_BLOCKS", 8)
     state, _ = errors_in(START, [2] * 11)
     assert (len(state.errors), state.looks_at_labels, len(state.first_errors)) == (6, 11, 2)
+
+
+def test_unusual_inputs_raise_an_alarm_once_and_end_it_when_they_are_few_again() -> None:
+    champion = replace(CHAMPION, reference=replace(CHAMPION.reference, calibration_rows=400))
+    state, seen = START, []
+    for first in range(0, 90, 10):
+        scores = {"scored": 10, "unusual": 10 if first < 40 else 0}
+        block = rows(first, first + 9, **scores)
+        state, changes = apply(state, f"predictions/{first}/3", block, champion=champion, policy=POLICY)
+        seen += [(first, type(change), change.alarm.signal) for change in changes]
+    assert seen == [(20, Raised, "INPUT_SCORE"), (60, Cleared, "INPUT_SCORE")]
