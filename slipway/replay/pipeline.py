@@ -15,7 +15,9 @@ _POLL_S: Final = 0.02
 _CALL_DEADLINE_S: Final = 15.0
 
 
-# Compacted topics are followed without a group, and jobs are nobody's business here.
+# They take no part in the loop from a prediction to a new version.
+_BYSTANDERS: Final = frozenset({"jobs", "query_watch"})
+# Compacted topics are followed without a group.
 _TOPICS: Final = tuple(
     topic for topic in SOURCES if not topic.compacted and "jobs" not in (*topic.writers, *topic.readers)
 )
@@ -23,7 +25,7 @@ _TOPICS: Final = tuple(
 
 def readers_by_topic() -> dict[str, tuple[str, ...]]:
     """Which services read which topic of the loop."""
-    return {topic.name: topic.readers for topic in _TOPICS}
+    return {t.name: tuple(r for r in t.readers if r not in _BYSTANDERS) for t in _TOPICS}
 
 
 def groups_of(reader: str, topic: str) -> tuple[str, str]:
