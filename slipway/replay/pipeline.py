@@ -1,7 +1,7 @@
 """Whether everything that was published has been worked through: consumer lag, trainings, deployments."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -13,6 +13,8 @@ from slipway.topics import SOURCES
 
 _POLL_S: Final = 0.02
 _CALL_DEADLINE_S: Final = 15.0
+_RECORDS_S: Final = 120.0
+_RECORDS_POLL_S: Final = 1.0
 
 
 # They take no part in the loop from a prediction to a new version.
@@ -91,6 +93,22 @@ class Pipeline:
     async def _committed(self, group: str) -> dict[TopicPartition, int]:
         offsets = await self._admin.list_consumer_group_offsets(group)
         return {partition: meta.offset for partition, meta in offsets.items() if meta.offset >= 0}
+
+
+async def settled_records(
+    bootstrap: str, topic: str, *, known: Collection[str], since_ms: int
+) -> tuple[int, int]:
+    """As `count_records`, when gateways have sent what they kept on disk, or have had two minutes for it.
+
+    After an outage of Kafka nobody is behind on anything, and yet records are on their way.
+    """
+    loop = asyncio.get_running_loop()
+    until_s = loop.time() + _RECORDS_S
+    while True:
+        missing, doubles = await count_records(bootstrap, topic, known=known, since_ms=since_ms)
+        if not missing or loop.time() >= until_s:
+            return missing, doubles
+        await asyncio.sleep(_RECORDS_POLL_S)
 
 
 async def count_records(

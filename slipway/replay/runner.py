@@ -17,7 +17,7 @@ from slipway.v1.feedback_pb2 import FeedbackReceived
 
 _CHUNK_ROWS: Final = 24
 _IN_FLIGHT: Final = 32
-_QUIET_S: Final = 120.0
+QUIET_S: Final = 120.0
 _TRAINING_S: Final = 600.0
 _POLL_S: Final = 0.05
 _PUBLISH_BATCH: Final = 500
@@ -79,12 +79,12 @@ class Runner:
 
     async def _settle(self) -> None:
         """Half an hour lies between two real records: whatever they set off has ended before the next."""
-        await self.pipeline.until_quiet(deadline_s=_QUIET_S)
+        await self.pipeline.until_quiet(deadline_s=QUIET_S)
         async with asyncio.timeout(_TRAINING_S):
             while busy := await self._busy():
                 self.doing = busy
                 await asyncio.sleep(_POLL_S)
-                await self.pipeline.until_quiet(deadline_s=_QUIET_S)
+                await self.pipeline.until_quiet(deadline_s=QUIET_S)
 
     async def _busy(self) -> str:
         training, rollout = await asyncio.gather(

@@ -20,9 +20,9 @@ from slipway.replay.first_version import answers_of
 from slipway.replay.journal import Journal
 from slipway.replay.ledger import Ledger
 from slipway.replay.pace import Pace
-from slipway.replay.pipeline import Pipeline, count_records
+from slipway.replay.pipeline import Pipeline, settled_records
 from slipway.replay.report import Report, latency_ms, score, version_history
-from slipway.replay.runner import Runner
+from slipway.replay.runner import QUIET_S, Runner
 from slipway.replay.stream import Stream, rename
 from slipway.replay.view import View, plain_line, progress_of
 from slipway.spec import parse
@@ -171,7 +171,8 @@ class Session:
     ) -> Report:
         ledger, model = runner.ledger, runner.model
         answered = [p for p in ledger.prediction_id if p]
-        missing, double = await count_records(bootstrap, "predictions", known=answered, since_ms=began_ms)
+        missing, double = await settled_records(bootstrap, "predictions", known=answered, since_ms=began_ms)
+        await runner.pipeline.until_quiet(deadline_s=QUIET_S)  # those that came late are worked through, too
         if self.options.plot:
             title = f"{model}: {ledger.sent:,} rows, labels {self.options.delay} rows late"
             await asyncio.to_thread(
