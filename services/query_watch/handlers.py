@@ -11,11 +11,12 @@ from services.query_watch.messages import Key, alarm_of, cleared_of, outgoing
 from services.query_watch.models import ModelBook, Watched
 from services.query_watch.questions import Asked, questions_of
 from services.query_watch.state_form import from_bytes, to_bytes
-from services.query_watch.store import Counts, Place, Row, WatchStore, WatchTransaction
+from services.query_watch.store import Counts, Row, WatchStore, WatchTransaction
 from slipway.clock import Clock
 from slipway.errors import NotFound
 from slipway.ids import new_id
 from slipway.outbox import Relay
+from slipway.positions import Place
 from slipway.v1.extraction_pb2 import ExtractionCleared, ExtractionSuspected
 
 log = logging.getLogger(__name__)

@@ -7,13 +7,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 from services.query_watch.messages import Key
-from slipway import outbox
+from slipway import outbox, positions
 from slipway.envelope import Outgoing
+from slipway.positions import Place
 from slipway.postgres import Connection, Pool
 from slipway.v1.extraction_pb2 import ExtractionSuspected
 
-Place = tuple[str, int]
-"""A topic and one of its partitions."""
 Counts = dict[str, list[int]]
 """By kind: new questions that were asked, and how many of them were of that kind."""
 
@@ -62,23 +61,11 @@ class WatchTransaction:
 
     async def positions(self, places: Sequence[Place]) -> dict[Place, int]:
         """Next offset to count of each partition, locked; 0 where nothing was counted."""
-        rows = await self._connection.fetch(
-            "SELECT topic, partition, next_offset FROM positions "
-            "WHERE (topic, partition) IN (SELECT * FROM unnest($1::text[], $2::int[])) "
-            "ORDER BY topic, partition FOR UPDATE",
-            [topic for topic, _ in places],
-            [partition for _, partition in places],
-        )
-        found = {(row["topic"], row["partition"]): row["next_offset"] for row in rows}
-        return {place: found.get(place, 0) for place in places}
+        return await positions.lock(self._connection, places)
 
-    async def save_positions(self, positions: Mapping[Place, int]) -> None:
+    async def save_positions(self, counted: Mapping[Place, int]) -> None:
         """Move on; the offsets of a partition only grow."""
-        await self._connection.executemany(
-            "INSERT INTO positions VALUES ($1, $2, $3) "
-            "ON CONFLICT (topic, partition) DO UPDATE SET next_offset = excluded.next_offset",
-            [(*place, offset) for place, offset in sorted(positions.items())],
-        )
+        await positions.save(self._connection, counted)
 
     async def load(self, keys: Sequence[Key]) -> dict[Key, Row]:
         """The callers that are known, locked in the order of their names."""

@@ -12,12 +12,13 @@ from services.retrain_trigger.domain.policy import Decision, Declined, Requested
 from services.retrain_trigger.domain.state import Alarm, Policy, TriggerState
 from services.retrain_trigger.messages import line_of, message_of
 from services.retrain_trigger.policies import PolicyBook
-from services.retrain_trigger.store import Place, TriggerStore
+from services.retrain_trigger.store import TriggerStore
 from slipway.clock import Clock
 from slipway.envelope import Event, Outgoing
 from slipway.errors import InvalidInput
 from slipway.ids import new_id
 from slipway.outbox import Relay
+from slipway.positions import Place
 from slipway.recently_seen import RecentlySeen
 from slipway.v1.drift_pb2 import DriftCleared, DriftDetected, DriftSignal
 from slipway.v1.feedback_pb2 import LabelMatched
