@@ -63,21 +63,17 @@ def defend_inputs(predictions: Sequence[Prediction]) -> None:
                 )
 
 
-def defend_answers(predictions: Sequence[Prediction], answers: Sequence[Columns]) -> None:
+def defend_answers(answered: Sequence[tuple[Prediction, Columns]]) -> None:
     """Judge what a version answered to several requests; whoever cannot be judged in company is left.
 
     Those whose guard may refuse are left as well: they are told one by one.
     """
-    due = [
-        (prediction, columns)
-        for prediction, columns in zip(predictions, answers, strict=True)
-        if prediction.guard is not None and not prediction.guard.is_first
-    ]
-    defend_inputs([prediction for prediction, _ in due])
-    columns_of = {id(prediction): columns for prediction, columns in due}
-    for guard, group in _by_guard([prediction for prediction, _ in due]):
+    due = [(it, columns) for it, columns in answered if it.guard is not None and not it.guard.is_first]
+    predictions = [prediction for prediction, _ in due]
+    defend_inputs(predictions)
+    for guard, _ in _by_guard(predictions):
         try:
-            _judge(guard, group, [columns_of[id(prediction)] for prediction in group])
+            _judge(guard, [pair for pair in due if pair[0].guard is guard])
         except _FAULTS as error:
             log.debug("answers are judged one by one: %r", error)
 
@@ -95,7 +91,7 @@ def defend_answer(model: Model, prediction: Prediction, columns: Columns) -> Non
         return
     if not found.is_judged:
         try:
-            _judge(guard, [prediction], [columns])
+            _judge(guard, [(prediction, columns)])
         except _FAULTS as error:
             _failed(guard, prediction, f"{error!r}")
     if found.action != NOTHING:
@@ -121,11 +117,11 @@ def _alone(guard: Guard, due: Sequence[Prediction], error: Exception) -> None:
     _failed(guard, due[0], f"{error!r}")
 
 
-def _judge(guard: Guard, predictions: Sequence[Prediction], answers: Sequence[Columns]) -> None:
+def _judge(guard: Guard, answered: Sequence[tuple[Prediction, Columns]]) -> None:
     if guard.sureness is None and guard.agreement is None:
         return
-    answered = [_answered(guard, it, columns) for it, columns in zip(predictions, answers, strict=True)]
-    judge_answers(guard, [it.defended for it in predictions if it.defended is not None], answered)
+    answers = [_answered(guard, it, columns) for it, columns in answered]
+    judge_answers(guard, [it.defended for it, _ in answered if it.defended is not None], answers)
 
 
 def _answered(guard: Guard, prediction: Prediction, columns: Columns) -> Answered:

@@ -45,13 +45,13 @@ def defend_together(batch: Sequence[Work]) -> None:
 
 def defend_answered(batch: Sequence[Work], answers: Sequence[Columns]) -> None:
     """Look at what a version answered to them."""
-    watched = [
-        (work.prediction, columns)
-        for work, columns in zip(batch, answers, strict=True)
-        if work.prediction is not None and not work.answer.done()
-    ]
-    if watched:
-        defend_answers([prediction for prediction, _ in watched], [columns for _, columns in watched])
+    defend_answers(
+        [
+            (work.prediction, columns)
+            for work, columns in zip(batch, answers, strict=True)
+            if work.prediction is not None and not work.answer.done()
+        ]
+    )
 
 
 def expire(work: Work) -> None:

@@ -288,7 +288,7 @@ def test_answers_of_a_call_are_judged_together_but_for_those_that_may_be_refused
     free, bound = asked(it, [0.0, 0.0]), asked(strict, [0.0, 0.0])
     defend_input(it.guards["3"], free)
     defend_input(strict.guards["3"], bound)
-    defend_answers([free, bound], [answer(0.9), answer(0.9)])
+    defend_answers([(free, answer(0.9)), (bound, answer(0.9))])
     assert free.defended is not None
     assert free.defended.confidences is not None
     assert bound.defended is not None
@@ -302,7 +302,7 @@ def test_answers_that_cannot_be_judged_together_are_left_for_each_alone() -> Non
     prediction = asked(it, [0.0, 0.0])
     defend_input(it.guards["3"], prediction)
     nonsense = (join([b"perhaps"]), answer(0.9)[1])
-    defend_answers([prediction], [nonsense])
+    defend_answers([(prediction, nonsense)])
     assert prediction.defended is not None
     assert prediction.defended.confidences is None
     defend_answer(it, prediction, nonsense)

@@ -87,7 +87,7 @@ async def test_a_call_is_looked_at_while_its_version_computes_and_again_when_it_
         looked.set()
 
     monkeypatch.setattr(lane_work, "defend_inputs", look)
-    monkeypatch.setattr(lane_work, "defend_answers", lambda asked, answers: looks.append((*asked, *answers)))
+    monkeypatch.setattr(lane_work, "defend_answers", looks.extend)
     it, now_s = lane(upstream), CLOCK.monotonic_s()
     submitted = it.submit(CONTRACT, column(1), rows=1, deadline_s=now_s + 30, prediction=prediction)
     [task] = await started(submitted)

@@ -134,21 +134,12 @@ def _rated(
     return together(density, agreement, rate)
 
 
-def judge_input(guard: Guard, checked: CheckedInput) -> Defended:
-    """Score the rows and do what the spec says.
+def judge_inputs(guard: Guard, requests: Sequence[CheckedInput]) -> list[Defended]:
+    """Score the rows of several requests in one go, and do what the spec says of each.
 
     Raises:
         InvalidInput: A row is suspicious, and such rows are refused.
         ValueError: The profile does not fit the rows, or gives no number.
-    """
-    return judge_inputs(guard, [checked])[0]
-
-
-def judge_inputs(guard: Guard, requests: Sequence[CheckedInput]) -> list[Defended]:
-    """As `judge_input`, for several requests in one go.
-
-    Raises:
-        InvalidInput, ValueError: For any of them.
     """
     if guard.density is None:
         return [Defended(abstained=bytearray(checked.rows)) for checked in requests]

@@ -14,7 +14,6 @@ from services.gateway.domain.defending import (
     Defended,
     Guard,
     guard_of,
-    judge_input,
     judge_inputs,
 )
 from services.gateway.domain.defending_answers import (
@@ -57,6 +56,11 @@ def checked(*rows: list[float]) -> CheckedInput:
     numbers = np.array(rows, dtype="<f4")
     sent = InputTensor(name="features", datatype="FP32", shape=numbers.shape, raw=numbers.tobytes())
     return check_inputs(contract(), [sent])
+
+
+def judge_input(it: Guard, request: CheckedInput) -> Defended:
+    [found] = judge_inputs(it, [request])
+    return found
 
 
 def reply(
